@@ -1,0 +1,1 @@
+"""Frozen nouns, valid when born; nothing here does anything to the machine."""

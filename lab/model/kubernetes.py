@@ -1,0 +1,426 @@
+"""The Kubernetes objects that Hairpin reads, with the fields that it uses.
+
+Field names are those of the API in snake case (`cluster_ip` for `clusterIP`); a field that Kubernetes knows
+and Hairpin does not use is listed in `IGNORED`, so that a misspelt name is told apart from an unused one.
+Source: https://kubernetes.io/docs/reference/kubernetes-api/ (v1.36); staging/src/k8s.io/kube-proxy/config.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lab.model.address import IPAddress, IPNetwork
+
+Protocol = Literal["TCP", "UDP", "SCTP"]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+OptionalPort = Annotated[int, Meta(ge=0, le=65535)]
+Policy = Literal["Cluster", "Local"]
+
+_UPPER = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "cidrs": "CIDRs"}
+
+
+def camel(name: str) -> str:
+    """Return the API's spelling of a field: `cluster_ip` is `clusterIP`."""
+    first, *rest = name.rstrip("_").split("_")
+    return first + "".join(_UPPER.get(word, word.capitalize()) for word in rest)
+
+
+class Part(Struct, frozen=True, kw_only=True, rename=camel, omit_defaults=True):
+    """A part of an object: immutable, with the API's field names on the wire."""
+
+
+class ObjectMeta(Part, frozen=True, kw_only=True):
+    """Name, namespace and labels."""
+
+    name: str
+    namespace: str = "default"
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class NodeAddress(Part, frozen=True, kw_only=True):
+    """One address of a Node: `address` is an IP for InternalIP and ExternalIP, a name for Hostname."""
+
+    type: str
+    address: str
+
+
+class NodeSpec(Part, frozen=True, kw_only=True):
+    """The Node's pod ranges, one per family."""
+
+    pod_cidr: IPNetwork | None = None
+    pod_cidrs: tuple[IPNetwork, ...] = ()
+
+
+class NodeStatus(Part, frozen=True, kw_only=True):
+    """The Node's addresses."""
+
+    addresses: tuple[NodeAddress, ...] = ()
+
+
+class Node(Part, frozen=True, kw_only=True):
+    """v1 Node."""
+
+    api_version: Literal["v1"] = "v1"
+    kind: Literal["Node"] = "Node"
+    metadata: ObjectMeta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class ContainerPort(Part, frozen=True, kw_only=True):
+    """A port that a pod's server listens on."""
+
+    name: str = ""
+    container_port: Port
+    protocol: Protocol = "TCP"
+
+
+class Container(Part, frozen=True, kw_only=True):
+    """A container: only its ports matter; every pod runs Hairpin's own server."""
+
+    name: str = ""
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+
+
+class PodSpec(Part, frozen=True, kw_only=True):
+    """Where the pod runs and what it listens on."""
+
+    node_name: str = ""
+    host_network: bool = False
+    containers: tuple[Container, ...] = ()
+
+
+class PodIP(Part, frozen=True, kw_only=True):
+    """One address of a pod."""
+
+    ip: IPAddress
+
+
+class PodStatus(Part, frozen=True, kw_only=True):
+    """The pod's addresses, the first one first."""
+
+    pod_ip: IPAddress | None = None
+    pod_ips: tuple[PodIP, ...] = ()
+
+
+class Pod(Part, frozen=True, kw_only=True):
+    """v1 Pod."""
+
+    api_version: Literal["v1"] = "v1"
+    kind: Literal["Pod"] = "Pod"
+    metadata: ObjectMeta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ports(self) -> tuple[ContainerPort, ...]:
+        """The ports of all containers."""
+        return tuple(port for container in self.spec.containers for port in container.ports)
+
+
+class LabelSelector(Part, frozen=True, kw_only=True):
+    """The labels that a Deployment's pods carry."""
+
+    match_labels: dict[str, str] = {}
+
+
+class TemplateMeta(Part, frozen=True, kw_only=True):
+    """Labels of the pods that a template makes."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class PodTemplate(Part, frozen=True, kw_only=True):
+    """What each pod of a Deployment looks like."""
+
+    metadata: TemplateMeta = TemplateMeta()
+    spec: PodSpec = PodSpec()
+
+
+class DeploymentSpec(Part, frozen=True, kw_only=True):
+    """How many pods, and which."""
+
+    replicas: Annotated[int, Meta(ge=0, le=100_000)] = 1
+    selector: LabelSelector = LabelSelector()
+    template: PodTemplate
+
+
+class Deployment(Part, frozen=True, kw_only=True):
+    """apps/v1 Deployment: its pods are named NAME-1, NAME-2, ... and spread over the nodes in turn."""
+
+    api_version: Literal["apps/v1"] = "apps/v1"
+    kind: Literal["Deployment"] = "Deployment"
+    metadata: ObjectMeta
+    spec: DeploymentSpec
+
+
+class ServicePort(Part, frozen=True, kw_only=True):
+    """One port of a Service."""
+
+    name: str = ""
+    port: Port
+    protocol: Protocol = "TCP"
+    target_port: int | str | None = None
+    node_port: OptionalPort = 0
+
+
+class ClientIPConfig(Part, frozen=True, kw_only=True):
+    """How long a client stays with its endpoint, in seconds."""
+
+    timeout_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 10_800
+
+
+class SessionAffinityConfig(Part, frozen=True, kw_only=True):
+    """Parameters of session affinity."""
+
+    client_ip: ClientIPConfig = ClientIPConfig()
+
+
+class ServiceSpec(Part, frozen=True, kw_only=True):
+    """What a Service asks of the proxy."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] = "ClusterIP"
+    cluster_ip: str = ""  # "", "None" or an address
+    cluster_ips: tuple[str, ...] = ()
+    ip_families: tuple[Literal["IPv4", "IPv6"], ...] = ()
+    ip_family_policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = None
+    ports: tuple[ServicePort, ...] = ()
+    selector: dict[str, str] = {}
+    external_ips: tuple[IPAddress, ...] = ()
+    external_name: str = ""
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    external_traffic_policy: Policy = "Cluster"
+    internal_traffic_policy: Policy = "Cluster"
+    session_affinity: Literal["None", "ClientIP"] = "None"
+    session_affinity_config: SessionAffinityConfig | None = None
+    health_check_node_port: OptionalPort = 0
+    publish_not_ready_addresses: bool = False
+    allocate_load_balancer_node_ports: bool = True
+
+
+class LoadBalancerIngress(Part, frozen=True, kw_only=True):
+    """An address of a load balancer, or only its name."""
+
+    ip: IPAddress | None = None
+    ip_mode: Literal["VIP", "Proxy"] = "VIP"
+
+
+class LoadBalancerStatus(Part, frozen=True, kw_only=True):
+    """The addresses of a load balancer."""
+
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(Part, frozen=True, kw_only=True):
+    """What a load balancer's controller fills in."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class Service(Part, frozen=True, kw_only=True):
+    """v1 Service."""
+
+    api_version: Literal["v1"] = "v1"
+    kind: Literal["Service"] = "Service"
+    metadata: ObjectMeta
+    spec: ServiceSpec
+    status: ServiceStatus = ServiceStatus()
+
+
+class EndpointConditions(Part, frozen=True, kw_only=True):
+    """Ready and serving are true when absent, terminating is false (kube-proxy's reading)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class HintName(Part, frozen=True, kw_only=True):
+    """A zone or a node by name."""
+
+    name: str
+
+
+class EndpointHints(Part, frozen=True, kw_only=True):
+    """For which zones or nodes an endpoint is meant."""
+
+    for_zones: tuple[HintName, ...] = ()
+    for_nodes: tuple[HintName, ...] = ()
+
+
+class ObjectReference(Part, frozen=True, kw_only=True):
+    """The pod behind an endpoint."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class SliceEndpoint(Part, frozen=True, kw_only=True):
+    """One endpoint of a slice; only its first address counts."""
+
+    addresses: tuple[IPAddress, ...]
+    conditions: EndpointConditions = EndpointConditions()
+    hints: EndpointHints | None = None
+    node_name: str | None = None
+    zone: str | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointPort(Part, frozen=True, kw_only=True):
+    """One port of a slice."""
+
+    name: str | None = None
+    port: OptionalPort | None = None
+    protocol: Protocol = "TCP"
+
+
+class EndpointSlice(Part, frozen=True, kw_only=True):
+    """discovery.k8s.io/v1 EndpointSlice."""
+
+    api_version: Literal["discovery.k8s.io/v1"] = "discovery.k8s.io/v1"
+    kind: Literal["EndpointSlice"] = "EndpointSlice"
+    metadata: ObjectMeta
+    address_type: Literal["IPv4", "IPv6", "FQDN"] = "IPv4"
+    endpoints: tuple[SliceEndpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+class ServiceCIDRSpec(Part, frozen=True, kw_only=True):
+    """Ranges that ClusterIPs come from."""
+
+    cidrs: tuple[IPNetwork, ...] = ()
+
+
+class ServiceCIDR(Part, frozen=True, kw_only=True):
+    """networking.k8s.io/v1 ServiceCIDR."""
+
+    api_version: Literal["networking.k8s.io/v1", "networking.k8s.io/v1beta1"] = "networking.k8s.io/v1"
+    kind: Literal["ServiceCIDR"] = "ServiceCIDR"
+    metadata: ObjectMeta
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+
+
+class DetectLocal(Part, frozen=True, kw_only=True):
+    """What tells local traffic in the two interface modes."""
+
+    bridge_interface: str = ""
+    interface_name_prefix: str = ""
+
+
+class IPTablesConfig(Part, frozen=True, kw_only=True):
+    """KubeProxyIPTablesConfiguration."""
+
+    masquerade_all: bool = False
+    masquerade_bit: Annotated[int, Meta(ge=0, le=31)] | None = None
+    localhost_node_ports: bool | None = None
+
+
+class NFTablesConfig(Part, frozen=True, kw_only=True):
+    """KubeProxyNFTablesConfiguration."""
+
+    masquerade_all: bool = False
+    masquerade_bit: Annotated[int, Meta(ge=0, le=31)] | None = None
+
+
+class ConntrackConfig(Part, frozen=True, kw_only=True):
+    """KubeProxyConntrackConfiguration; durations as Go prints them (`24h0m0s`)."""
+
+    tcp_be_liberal: bool = False
+    tcp_established_timeout: str | None = None
+    tcp_close_wait_timeout: str | None = None
+    udp_timeout: str | None = None
+    udp_stream_timeout: str | None = None
+
+
+class KubeProxyConfiguration(Part, frozen=True, kw_only=True):
+    """kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration, as in a cluster's kube-proxy ConfigMap."""
+
+    api_version: Literal["kubeproxy.config.k8s.io/v1alpha1"] = "kubeproxy.config.k8s.io/v1alpha1"
+    kind: Literal["KubeProxyConfiguration"] = "KubeProxyConfiguration"
+    mode: Literal["", "iptables", "nftables"] = ""
+    hostname_override: str = ""
+    bind_address: str = ""
+    cluster_cidr: str = ""
+    detect_local_mode: Literal["", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] = ""
+    detect_local: DetectLocal = DetectLocal()
+    node_port_addresses: tuple[str, ...] | None = None
+    iptables: IPTablesConfig = IPTablesConfig()
+    nftables: NFTablesConfig = NFTablesConfig()
+    conntrack: ConntrackConfig = ConntrackConfig()
+    feature_gates: dict[str, bool] = {}
+
+
+Object = Node | Pod | Deployment | Service | EndpointSlice | ServiceCIDR | KubeProxyConfiguration
+
+# Fields that Kubernetes knows in these places and Hairpin does not use; every other field is a mistake.
+_IGNORED: tuple[tuple[type[Struct], str], ...] = (
+    (
+        ObjectMeta,
+        """creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation
+        managedFields ownerReferences resourceVersion selfLink uid""",
+    ),
+    (TemplateMeta, "creationTimestamp finalizers generateName name namespace ownerReferences uid"),
+    (NodeSpec, "configSource externalID providerID taints unschedulable"),
+    (
+        NodeStatus,
+        """allocatable capacity conditions config daemonEndpoints declaredFeatures features images nodeInfo
+        phase runtimeHandlers volumesAttached volumesInUse""",
+    ),
+    (
+        Container,
+        """env envFrom imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
+        restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath
+        terminationMessagePolicy tty volumeDevices volumeMounts workingDir""",
+    ),
+    (ContainerPort, "hostIP hostPort"),
+    (
+        PodSpec,
+        """activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
+        ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname hostnameOverride imagePullSecrets
+        initContainers nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
+        resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates schedulingGroup
+        securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain
+        terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef""",
+    ),
+    (
+        PodStatus,
+        """allocatedResources conditions containerStatuses ephemeralContainerStatuses
+        extendedResourceClaimStatus hostIP hostIPs initContainerStatuses message nominatedNodeName
+        observedGeneration phase qosClass reason resize resourceClaimStatuses resources startTime""",
+    ),
+    (LabelSelector, "matchExpressions"),
+    (Deployment, "status"),
+    (DeploymentSpec, "minReadySeconds paused progressDeadlineSeconds revisionHistoryLimit strategy"),
+    (ServiceSpec, "loadBalancerClass loadBalancerIP trafficDistribution"),
+    (ServicePort, "appProtocol"),
+    (ServiceStatus, "conditions"),
+    (LoadBalancerIngress, "hostname ports"),
+    (SliceEndpoint, "deprecatedTopology hostname"),
+    (EndpointPort, "appProtocol"),
+    (ObjectReference, "apiVersion fieldPath resourceVersion uid"),
+    (ServiceCIDR, "status"),
+    (
+        KubeProxyConfiguration,
+        """bindAddressHardFail clientConnection configSyncPeriod enableProfiling
+        healthzBindAddress ipvs logging metricsBindAddress oomScoreAdj portRange showHiddenMetricsForVersion
+        udpIdleTimeout windowsRunAsService winkernel""",
+    ),
+    (IPTablesConfig, "minSyncPeriod syncPeriod"),
+    (NFTablesConfig, "minSyncPeriod syncPeriod"),
+    (ConntrackConfig, "maxPerCore min"),
+)
+IGNORED: dict[type[Struct], frozenset[str]] = {part: frozenset(names.split()) for part, names in _IGNORED}
+
+
+def to_builtins(value: object) -> Any:  # noqa: ANN401 - JSON is what it is
+    """Return `value` (an object or a part of one) as dicts, lists and strings, as the API would print it."""
+    return msgspec.to_builtins(value, enc_hook=str)

@@ -1,0 +1,38 @@
+"""What came of an expectation's requests, and what its names stand for: all that `lab.judge` needs to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.model.address import IPAddress
+    from lab.model.flow import Flow
+    from lab.model.request import Reply
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """The replies to an expectation's requests, in order, and the flows that belong to the first one.
+
+    `flows`: those of the nodes that the expectation names; see `lab.judge.belonging`.
+    """
+
+    replies: tuple[Reply, ...]
+    flows: tuple[Flow, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """What the words of an expectation stand for in a cluster.
+
+    `addresses`: for each name that the expectation gives as a source, a DNAT or an SNAT, the addresses that it has.
+    `endpoints`: the names of the pods behind `to`, as `Reply.pod` gives them: whose shares count if `by` names none.
+    `names`: a name for each address of the cluster, for the findings' words.
+    """
+
+    addresses: Mapping[str, frozenset[IPAddress]] = field(default_factory=dict)
+    endpoints: tuple[str, ...] = ()
+    names: Mapping[IPAddress, str] = field(default_factory=dict)

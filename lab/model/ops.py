@@ -1,0 +1,128 @@
+"""Ops: planned changes to a lab's capsule, as data. `lab.plan` makes them, `lab.build` does them.
+
+`netns` is the name of a network namespace; "" is the capsule's own, which holds the wire between the nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Literal
+
+from lab.model.address import Family, IPAddress, IPNetwork
+
+IPInterface = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Namespace:
+    """Make the network namespace `netns`, with its loopback up."""
+
+    netns: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sysctl:
+    """Write `value` to `key`, in sysctl(8)'s dotted form, such as `net.ipv4.ip_forward`."""
+
+    netns: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bridge:
+    """Make a bridge and bring it up; `promiscuous` is kubelet's promiscuous-bridge."""
+
+    netns: str
+    name: str
+    index: int
+    mac: str
+    promiscuous: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Veth:
+    """Make a veth pair: the near end in `netns` (a port of bridge `master`, when not 0), the far end in `peer_netns`.
+
+    `master_name` is what that bridge is called, for people. Both ends get the index, name and MAC given here, and both
+    come up.
+    `master` is an index; `hairpin` lets the bridge send a frame back out of the port that it came in by (bridge(8)).
+    """
+
+    netns: str
+    name: str
+    index: int
+    mac: str
+    peer_netns: str
+    peer_name: str
+    peer_index: int
+    peer_mac: str
+    master: int = 0
+    master_name: str = ""
+    hairpin: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Give the interface `index` (called `link`) an address; IPv6 without duplicate address detection."""
+
+    netns: str
+    link: str
+    index: int
+    address: IPInterface
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """Add a route; `via` None means on-link, and `kind` blackhole drops in silence (then `index` is 0)."""
+
+    netns: str
+    destination: IPNetwork
+    via: IPAddress | None = None
+    link: str = ""
+    index: int = 0
+    kind: Literal["unicast", "blackhole"] = "unicast"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """Add a permanent neighbour: the whole kernel shares the table, and only permanent entries are not counted."""
+
+    netns: str
+    link: str
+    index: int
+    address: IPAddress
+    mac: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """Load `text` with the restore program of iptables' `variant` for `family`; first make the nfacct `counters`."""
+
+    netns: str
+    variant: Literal["nft", "legacy"]
+    family: Family
+    text: str
+    counters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hosts:
+    """Names that resolve inside the capsule, as lines of hosts(5); one text per Kubernetes namespace."""
+
+    texts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serve:
+    """Listen in `netns` on the pod's ports, answering as `pod` on `node`."""
+
+    netns: str
+    pod: str
+    node: str
+    addresses: tuple[IPAddress, ...]
+    ports: tuple[tuple[Literal["TCP", "UDP"], int], ...]
+
+
+Op = Namespace | Sysctl | Bridge | Veth | Address | Route | Neighbour | Rules | Hosts | Serve
