@@ -1,0 +1,1 @@
+"""Text to typed objects: everything that a user writes is checked here, once."""

@@ -1,0 +1,251 @@
+"""What a user types: a place (`web-1`, `node/node-1`), a destination (`svc/web:http`), a source (`node-1/cbr0`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Literal
+
+from lab.errors import TopologyError
+from lab.model.address import family_of
+from lab.model.cluster import full_name, gateway, node_addresses, pod_cidrs
+from lab.parse.mistake import did_you_mean, listed, show
+from lab.parse.place import PLACES, Kind, Place, find, places, refuse
+
+if TYPE_CHECKING:
+    from lab.model.address import IPAddress
+    from lab.model.cluster import Cluster
+    from lab.model.request import Transport
+
+NODE: tuple[Kind, ...] = ("node",)
+HTTP = 80
+BRIDGE = "cbr0"
+UPLINK = "eth0"
+HIGHEST_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A place that a command can run in: its name, its network namespace, a pod's Kubernetes namespace."""
+
+    kind: Kind
+    name: str
+    netns: str
+    namespace: str = ""
+    addresses: tuple[IPAddress, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Destination:
+    """Where a request goes: `host` for the Host header, `path` the URL's, `name` what a table calls it (`svc/web`)."""
+
+    address: IPAddress
+    port: int
+    host: str
+    kind: Kind | Literal["address"]
+    name: str
+    path: str = "/"
+
+
+def target(cluster: Cluster, text: str) -> Target:
+    """Return the place that `text` names: `web-1`, `pod/web-1`, `pod/ns/name`, `node/node-1`, `client`, `router`.
+
+    Raises `TopologyError` with what there is, and the nearest name.
+    """
+    return target_among(places(cluster), text)
+
+
+def target_among(known: list[Place], text: str) -> Target:
+    """Return the place that `text` names, as `target` does, of a lab's `places`."""
+    refuse(text, "a place")
+    return _target(find(known, text, kinds=PLACES))
+
+
+def _target(one: Place) -> Target:
+    return Target(kind=one.kind, name=one.name, netns=one.netns, namespace=one.namespace, addresses=one.addresses)
+
+
+def node(cluster: Cluster, text: str) -> Target:
+    """Return the node that `text` names; raises `TopologyError` with the nearest name."""
+    refuse(text, "a node")
+    return _target(find(places(cluster), text, kinds=NODE))
+
+
+def namespace_of(cluster: Cluster, text: str) -> str:
+    """Return the name of the network namespace that `text` names, as `target` finds it."""
+    return target(cluster, text).netns
+
+
+def destination(
+    cluster: Cluster, text: str, *, source: Target | str = "", protocol: Transport = "tcp", port: int | None = None
+) -> Destination:
+    """Return where a request to `text` goes, asked from `source` (a Target, or what names one).
+
+    `text` is `svc/web`, `svc/web:81`, `svc/web:http`, `web.ns`, `pod/web-1:8080`, `node/node-1:30080`, an address
+    with a port, or a URL. Without a port: the Service's only one, the pod's only declared one, 80 for a URL.
+    `port` is a port given apart; both at once are a mistake.
+    Raises `TopologyError`: unknown names with the nearest, a choice of several ports, no address of the family.
+    """
+    known = places(cluster)
+    asker = target_among(known, source) if isinstance(source, str) and source else source
+    return destination_among(known, text, source=asker or None, protocol=protocol, port=port)
+
+
+def destination_among(
+    known: list[Place], text: str, *, source: Target | str | None, protocol: Transport = "tcp", port: int | None = None
+) -> Destination:
+    """Return where a request goes, as `destination` does, of a lab's `places`."""
+    refuse(text, "a destination")
+    asker = source if isinstance(source, Target) else None
+    rest, path, url = _url(text)
+    host, port_text = _host_and_port(rest)
+    if port is not None and port_text and port_text != str(port):
+        raise TopologyError(f"{show(text)} has a port already, and {port} was given beside it; expected one of the two")
+    port_text = port_text or ("" if port is None else str(port)) or (str(HTTP) if url else "")
+    literal = _address(host)
+    if literal is not None:
+        if not port_text:
+            raise TopologyError(f"{show(text)} has no port; expected one, such as {_joined(host, HTTP)}")
+        number = _number(port_text, text)
+        return Destination(address=literal, port=number, host=host, kind="address", name=host, path=path)
+    place = find(known, host, near=asker.namespace if asker and asker.namespace else "default")
+    number = _port(place, port_text, protocol, text)
+    address = _reachable(place, asker, text)
+    return Destination(address=address, port=number, host=_host(place), kind=place.kind, name=place.short, path=path)
+
+
+def _url(text: str) -> tuple[str, str, bool]:
+    """Return what stands before the path, the path, and whether `text` is a URL."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text, "/", False
+    if scheme.lower() != "http":
+        raise TopologyError(f"{show(text)}: {show(scheme)} is not spoken here; expected http")
+    host, slash, path = rest.partition("/")
+    if not host or not (slash + path).isprintable() or " " in path:
+        raise TopologyError(f"{show(text)} is not a URL; expected one such as http://web/hostname")
+    return host, f"/{path}", True
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Return host and port ("" if there is none) of `web:80`, `[fd00::1]:80`, `fd00::1`."""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        if _address(host) is None or (port and not port.startswith(":")):
+            raise TopologyError(f"{show(text)} is not an address in brackets; expected one such as [fd00::1]:80")
+        return host, port[1:]
+    if _address(text) is not None:
+        return text, ""
+    host, colon, port = text.rpartition(":")
+    if colon and not port:
+        raise TopologyError(f"{show(text)} ends where a port should stand; expected one such as {show(text + '80')}")
+    return (host, port) if colon else (text, "")
+
+
+def _address(text: str) -> IPAddress | None:
+    try:
+        return None if "%" in text else ip_address(text)
+    except ValueError:
+        return None
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _number(port: str, text: str) -> int:
+    if port.isascii() and port.isdecimal() and len(port) <= len(str(HIGHEST_PORT)) and 1 <= int(port) <= HIGHEST_PORT:
+        return int(port)
+    raise TopologyError(f"{show(text)}: {show(port)} is not a port; expected a number from 1 to {HIGHEST_PORT}")
+
+
+def _port(place: Place, port: str, protocol: str, said: str) -> int:
+    if port.isascii() and port.isdecimal():
+        return _number(port, said)
+    mine = [one for one in place.ports if one[2] == protocol.upper()]
+    if port:
+        number = next((number for name, number, _ in mine if name == port), 0)
+        if number:
+            return number
+        near = did_you_mean(port, [name for name, _, _ in mine if name])
+        raise TopologyError(f"{place.typed} has no {protocol} port {show(port)}; expected {_ports(mine)}{near}")
+    if len(mine) == 1:
+        return mine[0][1]
+    if mine:
+        raise TopologyError(f"{place.typed} has several {protocol} ports; expected {listed(_choices(place, mine))}")
+    others = [f"{number}/{kind.lower()}" for _, number, kind in place.ports]
+    known = f": it has {listed(others)}" if others else ""
+    text = f"{place.typed} declares no {protocol} port{known}"
+    raise TopologyError(f"{text}; expected one to be said, as in {place.typed}:{HTTP}")
+
+
+def _ports(ports: list[tuple[str, int, str]]) -> str:
+    return listed(f"{name} ({number})" if name else str(number) for name, number, _ in ports)
+
+
+def _choices(place: Place, ports: list[tuple[str, int, str]]) -> list[str]:
+    return [f"{place.typed}:{name or number}" for name, number, _ in ports]
+
+
+def _reachable(place: Place, asker: Target | None, text: str) -> IPAddress:
+    families = {family_of(one) for one in asker.addresses} if asker else set()
+    for one in place.addresses:
+        if not families or family_of(one) in families:
+            return one
+    if place.kind == "svc" and not place.addresses:
+        why = "has no ClusterIP (headless or ExternalName); expected one of its pods"
+    else:
+        why = f"has no address that {asker.name if asker else 'anybody'} could reach"
+    raise TopologyError(f"{show(text)}: {place.typed} {why}")
+
+
+def _host(place: Place) -> str:
+    return f"{place.name}.{place.namespace}" if place.kind == "svc" and place.elsewhere else place.name
+
+
+def sources(cluster: Cluster, text: str) -> frozenset[IPAddress]:
+    """Return the addresses that `text` may mean: a pod, a client, `router`, an address, or one of a node's.
+
+    `node-1` is any address of the node, its bridges' too; `node-1/cbr0` its bridge's; `node-1/eth0` its InternalIPs.
+    Raises `TopologyError` with the nearest name.
+    """
+    return sources_among(cluster, places(cluster), text)
+
+
+def sources_among(cluster: Cluster, known: list[Place], text: str) -> frozenset[IPAddress]:
+    """Return addresses as `sources` does, of a lab's `places`."""
+    refuse(text, "an address")
+    literal = _address(text)
+    if literal is not None:
+        return frozenset((literal,))
+    name, slash, link = text.removeprefix("node/").partition("/")
+    for node in cluster.nodes:
+        if node.metadata.name == name and (slash or text.startswith("node/") or _is_node(known, text)):
+            links = {BRIDGE: frozenset(map(gateway, pod_cidrs(node))), UPLINK: frozenset(node_addresses(node))}
+            if not slash:
+                return links[BRIDGE] | links[UPLINK]
+            if link in links:
+                return links[link]
+            near = did_you_mean(link, links)
+            raise TopologyError(f"{name} has no interface {show(link)}; expected {listed(links)}{near}")
+    return frozenset(find(known, text, kinds=PLACES).addresses)
+
+
+def _is_node(known: list[Place], text: str) -> bool:
+    return find(known, text, kinds=PLACES).kind == "node"
+
+
+def names(cluster: Cluster) -> dict[IPAddress, str]:
+    """Return who has which address: `web-1`, `svc/web`, `node-1`, `node-1/cbr0`, `client`, `router`."""
+    found: dict[IPAddress, str] = {}
+    for node in cluster.nodes:
+        found.update(dict.fromkeys(node_addresses(node), node.metadata.name))
+        found.update(dict.fromkeys(map(gateway, pod_cidrs(node)), f"{node.metadata.name}/{BRIDGE}"))
+    for place in places(cluster):
+        for one in place.addresses:
+            found.setdefault(one, place.short)
+    for service in cluster.services:
+        ingress = [one.ip for one in service.status.load_balancer.ingress if one.ip is not None]
+        for one in (*service.spec.external_ips, *ingress):
+            found.setdefault(one, full_name(service))
+    return found

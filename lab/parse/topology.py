@@ -1,0 +1,252 @@
+"""A topology's file to a complete cluster, or to every mistake of it at once, in the order of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import fields
+
+from lab.controllers import assemble, notes
+from lab.errors import TopologyError
+from lab.model import kubernetes as k8s
+from lab.model.lab import Lab, LabMeta
+from lab.parse import names
+from lab.parse.check import convert
+from lab.parse.mistake import Mistake, Mistakes, listed, nearest, show, show_path
+from lab.parse.yaml import Document, Spot, documents, place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from msgspec import Struct
+
+    from lab.model.cluster import Cluster
+    from lab.parse.mistake import Path as Steps
+
+MAX_BYTES = 8 * 1024 * 1024
+FILE = "lab.yaml"
+LAB = -1  # the Lab document's number; the other objects count from 0
+
+KINDS: dict[str, type[Struct]] = {
+    kind.__name__: kind
+    for kind in (
+        Lab, k8s.Node, k8s.Pod, k8s.Deployment, k8s.Service, k8s.EndpointSlice, k8s.ServiceCIDR,
+        k8s.KubeProxyConfiguration,
+    )
+}  # fmt: skip
+API_VERSIONS: dict[str, str] = {
+    name: next(field.default for field in fields(kind) if field.name == "api_version") for name, kind in KINDS.items()
+}
+ONLY_ONE = {"Lab": "a topology has one Lab document", "KubeProxyConfiguration": "every node has the same kube-proxy"}
+MINIMAL = """add one:
+    ---
+    apiVersion: hairpin/v1alpha1
+    kind: Lab
+    metadata: {name: my-lab}
+    spec:
+      nodes: [node-1, node-2]"""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A topology that has no mistake: the complete cluster."""
+
+    cluster: Cluster
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What is allowed and may still surprise, a sentence each."""
+        return notes(self.cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where an object stands: its document, and the path to it (not empty in a List)."""
+
+    document: Document
+    path: Steps
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a file holds: the objects by number, where each of them stands, and the mistakes so far."""
+
+    lab: Lab | None = None
+    objects: dict[int, k8s.Object] = field(default_factory=dict)
+    origins: dict[int, _Origin] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
+    mistakes: Mistakes = field(default_factory=Mistakes)
+
+
+def load(path: Path) -> Completed:
+    """Return the complete cluster of the topology at `path`: a file, or a folder that holds lab.yaml.
+
+    Raises `TopologyError` with every mistake, as `FILE:LINE:COLUMN: path.to.field: what is wrong`.
+    """
+    file = path / FILE if _is_folder(path) else path
+    return read(read_text(file), printable(file))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long for the file system, or with a null byte
+        return False
+
+
+def printable(path: Path) -> str:
+    """Return a path as it can be shown in one line."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a topology's file; raises `TopologyError` if there is none, or too much of it."""
+    source = printable(file)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise TopologyError(f"{source}: this is a folder; expected a YAML file") from None
+    except FileNotFoundError:
+        hint = f"a topology is a YAML file, or a folder with {FILE}"
+        raise TopologyError(f"{source}: there is no such file", hint=hint) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it cannot be a file's name"
+        raise TopologyError(f"{source}: cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise TopologyError(f"{source}: larger than {MAX_BYTES // 2**20} MiB; expected a topology, some kilobytes")
+    return decode_text(data, source)
+
+
+def decode_text(data: bytes, source: str) -> str:
+    """Return the text of a file's bytes; raises `TopologyError` if they are not UTF-8 text."""
+    if b"\0" in data:
+        raise TopologyError(f"{source}: this is a binary file; expected YAML, as UTF-8 text")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = place(data[: error.start].decode("utf-8", "replace"), error.start)
+        byte = data[error.start]
+        msg = f"{source}:{line}:{column}: the byte 0x{byte:02x} is not UTF-8; expected YAML, as UTF-8 text"
+        raise TopologyError(msg) from None
+
+
+def read(text: str, source: str) -> Completed:
+    """Return the complete cluster of a topology's text; `source` is what its mistakes call the file.
+
+    Raises `TopologyError` with every mistake. Where the objects themselves have some, only what is certain is said
+    of the lab as a whole: a name that is not found may be that of an object with a mistake.
+    """
+    docs, spots = documents(text, source)
+    found = _Found()
+    for doc in docs:
+        for value, path in _values(doc):
+            _add(found, value, _Origin(doc, path))
+    if not found.origins and not spots:
+        raise TopologyError(f"{source}: there is nothing in this file; expected a topology", hint=MINIMAL)
+    broken = bool(found.mistakes.kept or spots)
+    whole = Mistakes()
+    cluster = assemble(found.lab or _NO_LAB, found.objects, whole)
+    for one in whole.kept:
+        if not broken or (one.certain and one.at not in found.mistakes.shifted):
+            found.mistakes.add(one.at, one.path, one.text, key=one.key)
+    if broken or found.mistakes.kept or "Lab" not in found.kinds:
+        raise _error(found, spots, source)
+    return Completed(cluster)
+
+
+_NO_LAB = Lab(metadata=LabMeta(name="none"))
+
+
+def _values(doc: Document) -> Iterator[tuple[Any, Steps]]:
+    """Return the objects of a document, each with its path: the document itself, or the items of a List."""
+    if not isinstance(doc.value, dict):
+        if doc.value is not None:  # a document of comments only
+            yield doc.value, ()
+        return
+    kind = doc.value.get("kind")
+    if not isinstance(kind, str) or not kind.endswith("List"):
+        yield doc.value, ()
+        return
+    items = doc.value.get("items")
+    if not isinstance(items, list):
+        yield doc.value, ()
+        return
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and kind != "List":  # a PodList's items do not say that they are Pods
+            item.setdefault("kind", kind.removesuffix("List"))
+            item.setdefault("apiVersion", doc.value.get("apiVersion"))
+        yield item, ("items", index)
+
+
+def _add(found: _Found, value: Any, origin: _Origin) -> None:  # noqa: ANN401 - plain YAML
+    """Make one object of `value`, or note its mistakes; the Lab document's number is -1, others count from 0."""
+    out = found.mistakes
+    kind = value.get("kind") if isinstance(value, dict) else None
+    at = LAB if kind == "Lab" and LAB not in found.origins else len(found.origins)
+    found.origins[at] = origin
+    if not isinstance(value, dict):
+        out.add(at, (), f"{show(value)} is not a mapping; expected an object with apiVersion, kind and metadata")
+        return
+    if not isinstance(kind, str) or kind not in KINDS:
+        out.add(at, ("kind",), _unknown_kind(kind))
+        return
+    if kind in ONLY_ONE and kind in found.kinds:
+        out.add(at, ("kind",), f"this is the second {kind}; expected one: {ONLY_ONE[kind]}")
+        return
+    found.kinds.add(kind)
+    if value.get("apiVersion") is None:
+        out.add(at, (), f"the field apiVersion is missing; expected {API_VERSIONS[kind]}")
+    one = convert(KINDS[kind], value, at, out)
+    if one is None:
+        return
+    _check_name(one, at, out)
+    if isinstance(one, Lab):
+        found.lab = one
+    else:
+        found.objects[at] = one
+
+
+def _unknown_kind(kind: object) -> str:
+    if kind is None:
+        return f"the field kind is missing; expected {listed(KINDS)}"
+    near = nearest(kind, KINDS) if isinstance(kind, str) else ""
+    return f"{show(kind)} is no kind that Hairpin reads; expected {listed((*KINDS, 'List'))}" + (
+        f"; did you mean {near}?" if near else ""
+    )
+
+
+def _check_name(one: Any, at: int, out: Mistakes) -> None:  # noqa: ANN401 - any kind
+    rule = names.BY_KIND.get(one.kind)
+    expected = rule(one.metadata.name) if rule else None
+    if expected:
+        text = f"{show(one.metadata.name)} cannot be the name of a {one.kind}; expected {expected}"
+        out.add(at, ("metadata", "name"), text)
+
+
+def _error(found: _Found, spots: list[Spot], source: str) -> TopologyError:
+    """Return the mistakes of a file in the order of the file."""
+    placed = [(spot.line, spot.column, spot.text) for spot in spots]
+    placed += [_place(found, one) for one in found.mistakes.kept]
+    placed.sort(key=lambda one: one[:2])
+    lines = [f"{source}:{line}:{column}: {text}" for line, column, text in placed]
+    hint = ""
+    if "Lab" not in found.kinds:
+        lines.append(f"{source}: there is no Lab document; expected one beside the Kubernetes objects")
+        hint = MINIMAL
+    if found.mistakes.more:
+        lines.append(f"{source}: and {found.mistakes.more} more mistakes")
+    return TopologyError(lines, hint=hint)
+
+
+def _place(found: _Found, one: Mistake) -> tuple[int, int, str]:
+    origin = found.origins.get(one.at)
+    where = f"{show_path(one.path)}: " if one.path else ""
+    if origin is None:  # a Lab document that is not there
+        return 1, 1, f"{where}{one.text}"
+    line, column = origin.document.position((*origin.path, *one.path), key=one.key)
+    return line, column, f"{show_path((*origin.path, *one.path))}: {one.text}" if origin.path or one.path else one.text
