@@ -1,0 +1,80 @@
+"""Fixtures for tests that need namespaces: each works in a capsule, or with labs, of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.kernel import capsule
+
+ROOT = Path(__file__).parents[2]
+WAITS = "import os, sys; os.read(int(sys.argv[1]), 1)"
+Invoke = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[capsule.Keeper]:
+    """Give the keeper of an empty capsule, which goes with the test, however that ends."""
+    ours, theirs = os.pipe()
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT, 0o600)
+    argv = [sys.executable, "-I", "-c", WAITS, str(ours)]
+    kept = capsule.spawn(argv, name="test", keep=tmp_path, log=log, fds=[ours], env=dict(os.environ))
+    os.close(ours)
+    os.close(log)
+    yield kept
+    os.close(theirs)
+    capsule.end(kept)
+
+
+@pytest.fixture
+def inside(keeper: capsule.Keeper) -> Callable[..., Any]:
+    """Give `inside(function, *args)`, which runs `function` in the capsule and returns what it returns."""
+    return lambda function, *args, **kwargs: capsule.call(keeper, partial(function, *args, **kwargs))
+
+
+def invocation(*words: str) -> list[str]:
+    """Return the command line of a task, as a user would type it with this interpreter."""
+    return [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this test state folders of its own, so that tests beside it see other labs than it does."""
+    place = tmp_path / "runtime"
+    place.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    monkeypatch.delenv("HAIRPIN_LAB", raising=False)
+    return place
+
+
+@pytest.fixture
+def invoke(runtime: Path) -> Iterator[Invoke]:
+    """Give `invoke("lab.up", "clusterip")`: a task's exit status and output. What still stands afterwards is ended."""
+
+    def run(*words: str, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            invocation(*words), cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    yield run
+    if any(runtime.iterdir()):
+        run("lab.down", "--all")
+
+
+@pytest.fixture
+def lab(invoke: Invoke) -> Callable[..., Invoke]:
+    """Give `lab("clusterip", "--mode", "iptables")`: the topology stands, and the result runs tasks on it."""
+
+    def build(topology: str, *options: str) -> Invoke:
+        done = invoke("lab.up", topology, *options)
+        assert done.returncode == 0, done.stderr
+        return invoke
+
+    return build

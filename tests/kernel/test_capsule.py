@@ -1,0 +1,119 @@
+"""A capsule holds what is made in it, shows nothing of it outside, and goes with its keeper."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import KernelError
+from lab.kernel import capsule, netns
+
+Inside = Callable[..., Any]
+
+
+def test_the_capsule_has_namespaces_of_its_own_and_the_keeper_is_its_first_process(inside: Inside) -> None:
+    spaces = ("mnt", "pid", "uts", "ipc", "net")
+
+    def look() -> tuple[dict[str, str], str]:
+        return {space: os.readlink(f"/proc/self/ns/{space}") for space in spaces}, Path("/proc/1/cmdline").read_text()
+
+    seen, first = inside(look)
+    assert all(seen[space] != os.readlink(f"/proc/self/ns/{space}") for space in spaces)
+    assert "os.read" in first
+
+
+def test_a_namespace_made_inside_is_not_seen_outside(inside: Inside) -> None:
+    def make() -> list[str]:
+        netns.create("pod")
+        return os.listdir(netns.FOLDER)
+
+    assert inside(make) == ["pod"]
+    assert not Path(netns.FOLDER, "pod").exists()
+
+
+def test_capabilities_work_inside_whoever_we_are(inside: Inside) -> None:
+    def raise_forwarding() -> str:
+        netns.create("node")
+        key = Path("/proc/sys/net/ipv4/ip_forward")
+        key.write_text("1")
+        return key.read_text().strip()
+
+    before = Path("/proc/sys/net/ipv4/ip_forward").read_text()
+    assert inside(raise_forwarding) == "1"
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
+
+
+def test_what_a_function_raises_inside_is_raised_outside_with_its_hint(inside: Inside) -> None:
+    def refuse() -> None:
+        raise KernelError("no", hint="try yes")
+
+    with pytest.raises(KernelError) as caught:
+        inside(refuse)
+    assert (caught.value.message, caught.value.hint) == ("no", "try yes")
+
+
+def test_a_program_that_joined_ends_with_the_keeper(keeper: capsule.Keeper, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    child = os.fork()
+    if child == 0:
+        argv = ["sh", "-c", f"echo > {started}; exec sleep 100"]
+        os._exit(capsule.execute(keeper, argv, dict(os.environ), enter=lambda: None))
+    fd = os.pidfd_open(child)
+    started.read_text()  # waits for the program
+    os.kill(keeper.pid, signal.SIGKILL)
+    ended = select.select([fd], [], [], 10)[0]
+    assert ended
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGKILL
+
+
+def test_a_program_that_joined_ends_with_the_command_that_started_it(keeper: capsule.Keeper, tmp_path: Path) -> None:
+    started, alive = tmp_path / "started", os.pipe()
+    os.mkfifo(started)
+    os.set_inheritable(alive[1], True)  # noqa: FBT003 - os's own signature
+    child = os.fork()
+    if child == 0:
+        argv = ["sh", "-c", f"echo > {started}; exec sleep 100"]
+        os._exit(capsule.execute(keeper, argv, dict(os.environ), enter=lambda: None))
+    os.close(alive[1])
+    started.read_text()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    ended = select.select([alive[0]], [], [], 10)[0]  # the last holder of the pipe's other end is gone
+    assert ended
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 128 + 15)])
+def test_the_exit_status_is_the_programs_own(keeper: capsule.Keeper, command: str, status: int) -> None:
+    assert capsule.execute(keeper, ["sh", "-c", command], dict(os.environ), enter=lambda: None) == status
+
+
+def test_a_missing_program_is_status_127(keeper: capsule.Keeper) -> None:
+    assert capsule.execute(keeper, ["no-such-program"], dict(os.environ), enter=lambda: None) == 127
+
+
+def test_a_keeper_that_is_gone_is_never_taken_for_another_process(keeper: capsule.Keeper) -> None:
+    us = capsule.identify(os.getpid())
+    assert us is not None
+    other = capsule.Keeper(pid=us.pid, start=us.start - 1, boot=us.boot)
+    assert us.alive
+    assert not other.alive
+    capsule.end(other)  # does not kill us
+    assert keeper.alive
+
+
+def test_a_call_to_a_lab_that_ended_says_so(keeper: capsule.Keeper) -> None:
+    capsule.end(keeper)
+    with pytest.raises(KernelError, match="the lab ended"):
+        capsule.call(keeper, os.getpid)
+
+
+def test_names_of_the_host_do_not_resolve_inside(inside: Inside) -> None:
+    assert inside(Path("/etc/hosts").read_text) == "127.0.0.1 localhost\n"
+    assert inside(Path("/etc/resolv.conf").read_text) == ""

@@ -1,0 +1,123 @@
+"""A rule set that is too large for one transaction is cut so that no packet meets half a Service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.errors import KernelError
+from lab.kernel import command, rules
+from lab.kernel.command import Command, Done
+
+
+def restore_text(services: int, endpoints: int) -> str:
+    lines = [
+        "*filter",
+        ":KUBE-FORWARD - [0:0]",
+        "-A FORWARD -j KUBE-FORWARD",
+        "COMMIT",
+        "*nat",
+        ":KUBE-SERVICES - [0:0]",
+    ]
+    rows = ["-A PREROUTING -j KUBE-SERVICES"]
+    for number in range(services):
+        lines.append(f":KUBE-SVC-{number} - [0:0]")
+        rows.append(f"-A KUBE-SERVICES -d 10.96.0.{number} -j KUBE-SVC-{number}")
+        for each in range(endpoints):
+            lines.append(f":KUBE-SEP-{number}-{each} - [0:0]")
+            rows.append(f"-A KUBE-SVC-{number} -j KUBE-SEP-{number}-{each}")
+            rows.append(f"-A KUBE-SEP-{number}-{each} -j DNAT --to-destination 10.244.0.{each}")
+    return "\n".join([*lines, *rows, "COMMIT"]) + "\n"
+
+
+def appended(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("-A")]
+
+
+@given(services=st.integers(1, 6), endpoints=st.integers(0, 9), size=st.integers(1, 40))
+def test_the_parts_together_are_the_whole_and_none_is_too_large(services: int, endpoints: int, size: int) -> None:
+    text = restore_text(services, endpoints)
+    parts = list(rules.parts(text, rules=size))
+    whole = [line for part in parts for line in part.splitlines()]
+    assert sorted(line for line in whole if line[0] in ":-") == sorted(
+        line for line in text.splitlines() if line[0] in ":-"
+    )
+    assert all(len(part.splitlines()) <= size + 2 for part in parts)
+    assert all(re.fullmatch(r"\*\w+\n(.*\n)*COMMIT\n", part) for part in parts)
+
+
+@given(services=st.integers(1, 6), endpoints=st.integers(0, 9), size=st.integers(1, 40))
+def test_nothing_jumps_to_a_chain_before_it_is_full(services: int, endpoints: int, size: int) -> None:
+    whole = [line for part in rules.parts(restore_text(services, endpoints), rules=size) for line in part.splitlines()]
+    last = {line.split()[1]: number for number, line in enumerate(whole) if line.startswith("-A")}
+    for number, line in enumerate(whole):
+        if line.startswith("-A"):
+            target = line.split(" -j ")[1].split()[0]
+            assert last.get(target, -1) < number
+
+
+@given(services=st.integers(1, 6), endpoints=st.integers(0, 9), size=st.integers(1, 40))
+def test_a_chain_s_rules_keep_their_order(services: int, endpoints: int, size: int) -> None:
+    text = restore_text(services, endpoints)
+    whole = "".join(rules.parts(text, rules=size))
+    for chain in {line.split()[1] for line in appended(text)}:
+        mine = [line for line in appended(text) if line.split()[1] == chain]
+        assert [line for line in appended(whole) if line.split()[1] == chain] == mine
+
+
+def test_comments_and_counters_of_saved_rules_are_understood() -> None:
+    text = "# saved\n*nat\n:KUBE-SVC - [0:0]\n[3:180] -A KUBE-SVC -j RETURN\nCOMMIT\n# end\n"
+    assert list(rules.parts(text)) == ["*nat\n:KUBE-SVC - [0:0]\n[3:180] -A KUBE-SVC -j RETURN\nCOMMIT\n"]
+
+
+def test_chains_that_jump_in_a_circle_are_all_kept() -> None:
+    text = "*nat\n:A - [0:0]\n:B - [0:0]\n-A A -j B\n-A B -j A\nCOMMIT\n"
+    assert sorted(appended("".join(rules.parts(text)))) == ["-A A -j B", "-A B -j A"]
+
+
+def test_only_tables_that_are_too_long_are_done_again_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, small = restore_text(6, 9), restore_text(1, 1)
+    refused = f"iptables-nft-restore: line {large.count(chr(10))} failed: Message too long.\n"
+    # Each table is a transaction: those before the refused one are loaded already, and would stand twice.
+    rest = large[large.index("*nat") :]
+    ran: list[Command] = []
+
+    def run_all(commands: Sequence[Command], timeout_s: float) -> list[Done]:
+        assert timeout_s > 0
+        ran.extend(commands)
+        return [
+            Done(
+                command=each, status=int(each.stdin == large), stdout="", stderr=refused if each.stdin == large else ""
+            )
+            for each in commands
+        ]
+
+    monkeypatch.setattr(command, "run_all", run_all)
+    rules.restore([rules.Load(netns=n, variant="nft", family="ipv4", text=t) for n, t in (("a", large), ("b", small))])
+    assert [(each.netns, each.stdin) for each in ran[:2]] == [("a", large), ("b", small)]
+    assert [(each.netns, each.stdin) for each in ran[2:]] == [("a", part) for part in rules.parts(rest)]
+
+
+def test_what_is_refused_is_told_with_the_line_that_the_program_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "*nat\n-A NOWHERE -j ACCEPT\nCOMMIT\n"
+
+    def run_all(commands: Sequence[Command], timeout_s: float) -> list[Done]:
+        assert timeout_s > 0
+        return [Done(command=each, status=2, stdout="", stderr="failed\nError at line: 2\n") for each in commands]
+
+    monkeypatch.setattr(command, "run_all", run_all)
+    with pytest.raises(KernelError) as caught:
+        rules.restore([rules.Load(netns="node-1", variant="legacy", family="ipv4", text=text)])
+    assert caught.value.message == (
+        "in node-1: iptables-legacy-restore --wait 5 --noflush --counters: exit 2: failed\nError at line: 2\n"
+        "line 2: -A NOWHERE -j ACCEPT"
+    )
+
+
+def test_a_counter_s_name_that_the_kernel_would_cut_is_refused() -> None:
+    with pytest.raises(ValueError, match="longer than an nfacct name may be"):
+        rules._counter("x" * 32)
