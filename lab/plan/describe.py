@@ -1,0 +1,103 @@
+"""Op -> the commands that a person would type for it: what `--dry-run` prints.
+
+A line that begins with `ip` or `bridge` is also one for that program's `-batch`, once the program's name and
+`-n NAMESPACE` are taken off: the benchmark runs them so. What one netlink message does may take two lines.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import msgspec
+
+from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth
+
+RESTORE = {"ipv4": "iptables", "ipv6": "ip6tables"}
+
+
+def describe(op: Op) -> str:  # noqa: C901, PLR0911 - one case per op
+    """Return the commands, one a line, without a newline at the end."""
+    match op:
+        case Namespace():
+            return f"ip netns add {op.netns}\nip{_n(op)} link set lo up"
+        case Sysctl():
+            return f"{_exec(op)}sysctl -w {op.key}={shlex.quote(op.value)}"
+        case Bridge():
+            tail = f"\nip{_n(op)} link set {op.name} promisc on" if op.promiscuous else ""
+            return (
+                f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac} up type bridge mcast_snooping 0{tail}"
+            )
+        case Veth():
+            return _veth(op)
+        case Address():
+            nodad = " nodad" if op.address.version == 6 else ""  # noqa: PLR2004 - IPv6
+            return f"ip{_n(op)} address add {op.address} dev {op.link}{nodad}"
+        case Route():
+            return f"ip{_n(op)} {_route(op)}"
+        case Neighbour():
+            return f"ip{_n(op)} neighbour add {op.address} lladdr {op.mac} dev {op.link} nud permanent"
+        case Rules():
+            return _rules(op)
+        case Hosts():
+            return "\n".join(_file(f"/run/hairpin/hosts.{namespace}", text) for namespace, text in op.texts)
+        case Serve():
+            ports = " ".join(f"{protocol}:{port}" for protocol, port in op.ports)
+            return f"# in {op.netns}: serve {ports} as pod {op.pod} on {op.node}"
+        case _:
+            assert_never(op)
+
+
+def script(ops: Sequence[Op]) -> str:
+    """Return the whole plan as commands, one a line."""
+    return "".join(f"{describe(op)}\n" for op in ops)
+
+
+def data(ops: Sequence[Op]) -> list[dict[str, Any]]:
+    """Return the plan as JSON's types: each op's fields, and its name in small letters as `op`."""
+    return [{"op": type(op).__name__.lower(), **msgspec.to_builtins(op, enc_hook=str)} for op in ops]
+
+
+def _n(op: Bridge | Veth | Address | Route | Neighbour | Namespace) -> str:
+    return f" -n {op.netns}" if op.netns else ""
+
+
+def _exec(op: Sysctl | Rules) -> str:
+    return f"ip netns exec {op.netns} " if op.netns else ""
+
+
+def _veth(op: Veth) -> str:
+    netns = f" netns {op.peer_netns}" if op.peer_netns else ""
+    far = f"ip -n {op.peer_netns}" if op.peer_netns else "ip"
+    master = f" master {op.master_name or op.master}" if op.master else ""
+    lines = [
+        (
+            f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac}{master} up type veth"
+            f" peer name {op.peer_name} index {op.peer_index} address {op.peer_mac}{netns}"
+        ),
+        f"{far} link set {op.peer_name} up",
+    ]
+    if op.hairpin:
+        lines.append(f"bridge{_n(op)} link set dev {op.name} hairpin on")
+    return "\n".join(lines)
+
+
+def _route(op: Route) -> str:
+    destination = str(op.destination) if op.destination.prefixlen else "default"
+    if op.kind == "blackhole":
+        family = "-6 " if op.destination.version == 6 else ""  # noqa: PLR2004 - IPv6
+        return f"{family}route add blackhole {destination}"
+    via = f" via {op.via}" if op.via else ""
+    return f"route add {destination}{via} dev {op.link}"
+
+
+def _rules(op: Rules) -> str:
+    counters = [f"{_exec(op)}nfacct add {name}\n" for name in op.counters]
+    return "".join(counters) + (
+        f"{_exec(op)}{RESTORE[op.family]}-{op.variant}-restore --wait 5 --noflush --counters <<'EOF'\n{op.text}EOF"
+    )
+
+
+def _file(path: str, text: str) -> str:
+    return f"cat >{path} <<'EOF'\n{text}EOF"

@@ -1,0 +1,52 @@
+"""The benchmark does the same work in both ways, and says how long each took."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import TopologyError
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "up.py"
+
+
+@pytest.fixture(scope="module")
+def bench() -> dict[str, Any]:
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_both_ways_are_timed_side_by_side_and_kept(
+    bench: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results" / "up.json"
+    bench["main"]("3", 2, str(out), "build")
+    (row,) = json.loads(out.read_text())["build"]
+    assert {way: len(seconds) for way, seconds in row["seconds"].items()} == {
+        "hairpin": 2,
+        "iproute2": 2,
+        "whole_plan": 2,
+    }
+    assert all(second > 0 for seconds in row["seconds"].values() for second in seconds)
+    assert "| 3 | " in capsys.readouterr().out
+
+
+def test_iproute2_is_given_as_few_processes_as_there_can_be(bench: dict[str, Any]) -> None:
+    common = [op for op in bench["_ops"](6) if type(op).__name__ in {"Namespace", "Bridge", "Veth", "Address"}]
+    script = bench["batches"](common)
+    machines = 6 + 1 + 2 + 1  # pods, router, nodes, client
+    near_ends = 1 + 1 + 2  # the capsule's own namespace, router, nodes
+    assert script.count(" -batch - <<") == (
+        1 + near_ends + machines + 2  # and `bridge` on each node
+    )
+    assert script.index("netns add") < script.index("link add") < script.index("address add")
+
+
+def test_what_the_benchmark_cannot_do_is_told(bench: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match="'many' is not a list of numbers"):
+        bench["main"]("many", 1, str(tmp_path / "x"), "build")
+    with pytest.raises(TopologyError, match="'speed' is not a part"):
+        bench["main"]("4", 1, str(tmp_path / "x"), "speed")
