@@ -1,0 +1,1 @@
+"""What every pod of a lab runs: HTTP and UDP servers that tell what they saw, all in the keeper's one event loop."""

@@ -1,0 +1,265 @@
+"""The client side: requests from any namespace of a capsule, by our own sockets (`lab.curl` has real curl processes).
+
+For processes inside the capsule that have one thread: a request's socket is opened by a visit to its namespace
+(a socket stays where it was opened), and all of them are then waited for together.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import time
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+import h11
+
+from lab import words
+from lab.errors import KernelError
+from lab.kernel import netns
+from lab.model.request import Reply, Request
+from lab.parse.reply import NO_SENSE, error_word, with_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lab.model.address import IPAddress
+    from lab.model.request import Transport
+
+BODY_KEPT = 65_536  # bytes of a reply's body that are kept; the rest is read and dropped
+LINGER_S = 0.2  # for the server to close first, so that TIME_WAIT is kept there and our port is free again
+# Without it a UDP socket hears of refusals only, not of ICMP's other errors (linux/in.h, linux/in6.h; ip(7)).
+RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A port that did not answer; `error` is that of the `Reply`, or `status 404` and the like."""
+
+    netns: str
+    address: IPAddress
+    port: int
+    protocol: Transport
+    error: str
+
+    def __str__(self) -> str:
+        """Return one line for the user."""
+        place = words.socket(self.address, self.port)
+        return f"{self.protocol.upper()} {place} does not answer {self.netns or 'the wire'}: {self.error}"
+
+
+def request(wanted: Request) -> Reply:
+    """Make one request; see `requests`."""
+    return requests([wanted])[0]
+
+
+def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]:
+    """Make the requests, at most `concurrency` at a time, and return their replies in the same order.
+
+    Each has its own deadline, `timeout_s` from its start. Whatever the network does is told by the reply;
+    `KernelError` only if there is no such namespace. TCP: an HTTP GET; UDP: one datagram that holds `path`.
+    """
+    if not wanted:
+        return []
+    try:
+        with select.epoll() as poll, netns.inside(wanted[0].netns):
+            return _Batch(poll, wanted, concurrency).run()
+    except FileNotFoundError as error:
+        raise KernelError(
+            f"{error.filename}: no such network namespace in this lab", hint="`invoke lab.status` lists what stands"
+        ) from None
+
+
+def answering(
+    ports: Sequence[tuple[str, IPAddress, int, Transport]], *, timeout_s: float = 5.0, concurrency: int = 64
+) -> list[Failure]:
+    """Ask every port for its health and return those that fail (`ports`: from where, address, port, protocol)."""
+    wanted = [
+        Request(netns=origin, address=address, port=port, protocol=protocol, path="/healthz", timeout_s=timeout_s)
+        for origin, address, port, protocol in ports
+    ]
+    return [
+        Failure(
+            netns=asked.netns,
+            address=asked.address,
+            port=asked.port,
+            protocol=asked.protocol,
+            error=reply.error or f"status {reply.status}, body {reply.body[:40]!r}",
+        )
+        for asked, reply in zip(wanted, requests(wanted, concurrency=concurrency), strict=True)
+        if reply.body != "ok"
+    ]
+
+
+class _Batch:
+    """Requests in flight and those that wait for their turn."""
+
+    def __init__(self, poll: select.epoll, wanted: Sequence[Request], concurrency: int) -> None:
+        self._poll = poll
+        self._wanted = wanted
+        self._concurrency = max(1, concurrency)
+        self._here = wanted[0].netns
+        self._next = 0
+        self._flying: dict[int, tuple[int, _Exchange]] = {}
+
+    def run(self) -> list[Reply]:
+        """Make all requests and give the replies in their order."""
+        replies: dict[int, Reply] = {}
+        try:
+            while len(replies) < len(self._wanted):
+                replies.update(self._start())
+                if self._flying:
+                    replies.update(self._turn())
+        finally:
+            for _number, exchange in self._flying.values():
+                exchange.close()
+        return [replies[number] for number in range(len(replies))]
+
+    def _start(self) -> Iterator[tuple[int, Reply]]:
+        """Start what may start now, and give the replies of what ended at once."""
+        while self._next < len(self._wanted) and len(self._flying) < self._concurrency:
+            number, asked = self._next, self._wanted[self._next]
+            self._next += 1
+            if asked.netns != self._here:
+                netns.enter(asked.netns)
+                self._here = asked.netns
+            exchange = _Exchange(asked)
+            reply = exchange.start()
+            if reply is None:
+                self._flying[exchange.fd] = number, exchange
+                self._poll.register(exchange.fd, select.EPOLLIN | select.EPOLLOUT)
+            else:
+                exchange.close()
+                yield number, reply
+
+    def _turn(self) -> Iterator[tuple[int, Reply]]:
+        """Wait for an event or the next deadline, and give the replies of what ended."""
+        patience = min(exchange.deadline for _number, exchange in self._flying.values()) - time.perf_counter()
+        for fd, _events in self._poll.poll(max(0.0, patience)):
+            number, exchange = self._flying[fd]
+            writing = exchange.writing
+            reply = exchange.advance()
+            if reply is not None:
+                self._close(fd)
+                yield number, reply
+            elif writing and not exchange.writing:
+                self._poll.modify(fd, select.EPOLLIN)
+        now = time.perf_counter()
+        for fd in [fd for fd, (_number, exchange) in self._flying.items() if exchange.deadline <= now]:
+            number, exchange = self._flying[fd]
+            self._close(fd)
+            yield number, exchange.expired()
+
+    def _close(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._flying.pop(fd)[1].close()
+
+
+class _Exchange:
+    """One request from its socket to its reply; each method gives the `Reply` once it is known."""
+
+    def __init__(self, asked: Request) -> None:
+        self._asked = asked
+        self._kind = socket.SOCK_STREAM if asked.protocol == "tcp" else socket.SOCK_DGRAM
+        self._socket = socket.socket(FAMILIES[asked.address.version], self._kind | socket.SOCK_NONBLOCK)
+        self._local: tuple[IPAddress, int] | None = None
+        self._body = bytearray()
+        self._done: Reply | None = None  # the reply is complete, the server has not closed yet
+        self._status = 0
+        self._h11 = h11.Connection(h11.CLIENT)
+        self._unsent = b""
+        self.fd = self._socket.fileno()
+        self.deadline = 0.0
+
+    @property
+    def writing(self) -> bool:
+        """Whether the request, or a part of it, is still to be sent."""
+        return bool(self._unsent)
+
+    def start(self) -> Reply | None:
+        """Connect; must be called in the request's namespace."""
+        asked, version = self._asked, self._asked.address.version
+        self._started = time.perf_counter()
+        self.deadline = self._started + asked.timeout_s
+        try:
+            self._unsent = self._payload()
+            if asked.protocol == "udp":
+                self._socket.setsockopt(*RECVERR[version], 1)
+            if asked.local_port:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self._socket.bind(("", asked.local_port))
+            refused = self._socket.connect_ex((str(asked.address), asked.port))
+            self._local = self._own_end()
+            return None if refused in (0, errno.EINPROGRESS) else self._ended(error_word(refused))
+        except h11.LocalProtocolError as error:  # a path or host that HTTP cannot carry
+            return replace(self._ended(error_word(errno.EINVAL)), body=str(error))
+        except OSError as error:
+            return self._ended(error_word(error.errno or errno.EIO))
+
+    def advance(self) -> Reply | None:
+        """Send and receive what can be without waiting."""
+        try:
+            if self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            while True:
+                data = self._socket.recv(65_536)
+                reply = self._answered(data) if self._asked.protocol == "udp" else self._take(data)
+                if reply is not None:
+                    return reply
+        except BlockingIOError:
+            return None
+        except h11.RemoteProtocolError as error:
+            return self._done or replace(self._ended(NO_SENSE), body=str(error))
+        except OSError as error:
+            return self._done or self._ended(error_word(error.errno or errno.EIO))
+
+    def expired(self) -> Reply:
+        """Return the reply of a request whose time is over."""
+        return self._done or self._ended("timeout")
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _payload(self) -> bytes:
+        asked = self._asked
+        if asked.protocol == "udp":
+            return asked.path.encode()
+        host = asked.host or words.socket(asked.address, asked.port)
+        headers = [("Host", host), ("User-Agent", "hairpin"), ("Accept", "*/*"), ("Connection", "close")]
+        asking = self._h11.send(h11.Request(method="GET", target=asked.path, headers=headers))
+        return (asking or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+
+    def _own_end(self) -> tuple[IPAddress, int] | None:
+        """Return our address and port; None while the kernel has not chosen them, for want of a route."""
+        name, port, *_ = self._socket.getsockname()
+        address: IPv4Address | IPv6Address = ip_address(name)
+        return None if address.is_unspecified else (address, port)
+
+    def _take(self, data: bytes) -> Reply | None:
+        """Take in a piece of an HTTP reply; b"" when the server has closed."""
+        if self._done is not None:
+            return None if data else self._done
+        self._h11.receive_data(data)
+        while True:
+            event = self._h11.next_event()
+            if isinstance(event, h11.Response):
+                self._status = event.status_code
+            elif isinstance(event, h11.Data):
+                self._body += event.data[: BODY_KEPT - len(self._body)]
+            elif isinstance(event, h11.EndOfMessage):
+                self._done = self._answered(bytes(self._body))
+                self.deadline = min(self.deadline, time.perf_counter() + LINGER_S)
+                return None if data else self._done
+            elif event is h11.NEED_DATA:
+                return None
+
+    def _answered(self, body: bytes) -> Reply:
+        reply = replace(self._ended(""), status=self._status, body=body[:BODY_KEPT].decode(errors="replace"))
+        return with_facts(reply)
+
+    def _ended(self, error: str) -> Reply:
+        return Reply(error=error, local=self._local, latency_s=time.perf_counter() - self._started)
