@@ -1,0 +1,43 @@
+"""A plan in numbers: what `lab.plan.describe` prints in full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lab import words
+from lab.model.ops import Rules
+from lab.report.table import Look, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.model.ops import Op
+
+# The order in which people think of them.
+NOUNS = {
+    "Namespace": ("network namespace", ""),
+    "Bridge": ("bridge", ""),
+    "Veth": ("veth pair", ""),
+    "Address": ("address", "addresses"),
+    "Route": ("route", ""),
+    "Neighbour": ("permanent neighbour", ""),
+    "Sysctl": ("sysctl", ""),
+    "Rules": ("rule set", ""),
+    "Hosts": ("set of names", "sets of names"),
+    "Serve": ("server", ""),
+}
+
+
+def text(ops: Sequence[Op], look: Look | None = None) -> str:
+    """Return one sentence: how many ops of each kind there are, and how many rules."""
+    counts = Counter(type(op).__name__ for op in ops)
+    parts = [words.count(counts[kind], *noun) for kind, noun in NOUNS.items() if counts[kind]]
+    if rules := sum(line.startswith("-A ") for op in ops if isinstance(op, Rules) for line in op.text.splitlines()):
+        parts.append(words.count(rules, "rule"))
+    return wrap(words.several(parts, "and") or "nothing to do", (look or Look()).width)
+
+
+def data(ops: Sequence[Op]) -> dict[str, int]:
+    """Return how many ops of each kind there are, by the kind's name in small letters (`lab.model.ops`)."""
+    return {kind.lower(): number for kind, number in Counter(type(op).__name__ for op in ops).items()}

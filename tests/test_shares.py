@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+import time
+from fractions import Fraction
+
+import pytest
+
+from lab.shares import FALSE_ALARM, REQUESTS_MAX, bounds, requests_needed
+
+
+def pmf(count: int, requests: int, p: Fraction) -> Fraction:
+    """Return the exact chance of `count`."""
+    return math.comb(requests, count) * p**count * (1 - p) ** (requests - count)
+
+
+def outside(endpoints: int, requests: int, p: Fraction) -> Fraction:
+    """Return the exact chance that an endpoint chosen with `p` is out of the bounds."""
+    low, high = bounds(endpoints, requests)
+    return 1 - sum((pmf(count, requests, p) for count in range(low, high + 1)), Fraction(0))
+
+
+@pytest.mark.parametrize("endpoints", [2, 3, 5, 10])
+@pytest.mark.parametrize("requests", [1, 7, 40, None])
+def test_a_fair_choice_is_called_unfair_less_than_once_in_a_million(endpoints: int, requests: int | None) -> None:
+    number = requests or requests_needed(endpoints)
+    alarm = endpoints * outside(endpoints, number, Fraction(1, endpoints))  # Boole: at least the chance that any is out
+    assert alarm <= FALSE_ALARM
+
+
+@pytest.mark.parametrize(("endpoints", "requests"), [(2, 95), (3, 221), (10, 1147)])
+def test_bounds_are_the_tightest_that_keep_the_promise(endpoints: int, requests: int) -> None:
+    low, high = bounds(endpoints, requests)
+    p, allowed = Fraction(1, endpoints), Fraction(FALSE_ALARM) / (2 * endpoints)
+    assert sum(pmf(count, requests, p) for count in range(low)) <= allowed
+    assert sum(pmf(count, requests, p) for count in range(low + 1)) > allowed
+    assert sum(pmf(count, requests, p) for count in range(high + 1, requests + 1)) <= allowed
+    assert sum(pmf(count, requests, p) for count in range(high, requests + 1)) > allowed
+
+
+@pytest.mark.parametrize(("endpoints", "requests"), [(0, 1), (1, 1), (2, 95), (3, 221), (4, 347), (16, 1974)])
+def test_requests_needed_for_so_many_endpoints(endpoints: int, requests: int) -> None:
+    assert requests_needed(endpoints) == requests
+
+
+@pytest.mark.parametrize("endpoints", [2, 3, 5, 16])
+def test_a_share_wrong_by_half_is_out_of_the_bounds_on_average_and_with_one_request_less_is_not(endpoints: int) -> None:
+    number = requests_needed(endpoints)
+
+    def excludes(requests: int) -> bool:
+        low, high = bounds(endpoints, requests)
+        return requests / endpoints / 2 < low and requests / endpoints * 1.5 > high
+
+    assert excludes(number)
+    assert not excludes(number - 1)
+
+
+@pytest.mark.parametrize("endpoints", [2, 3, 5])
+def test_power_half_a_share_is_seen_every_other_time_and_a_fifth_of_one_always(endpoints: int) -> None:
+    number = requests_needed(endpoints)
+    assert outside(endpoints, number, Fraction(1, 2 * endpoints)) > 0.4
+    assert outside(endpoints, number, Fraction(1, 5 * endpoints)) > 0.998
+
+
+def test_the_cap_still_sees_what_it_says_that_it_sees() -> None:
+    assert requests_needed(17) == requests_needed(1000) == REQUESTS_MAX
+    fair = REQUESTS_MAX / 32
+    low, high = bounds(32, REQUESTS_MAX)
+    assert 0.38 * fair <= low
+    assert high <= 1.76 * fair
+    assert bounds(104, REQUESTS_MAX)[0] == 1  # an endpoint that is never chosen is seen
+    assert bounds(105, REQUESTS_MAX)[0] == 0
+
+
+def test_a_single_endpoint_gets_everything() -> None:
+    assert bounds(1, 12) == (12, 12)
+
+
+def test_requests_needed_and_bounds_take_no_time_that_a_user_would_notice() -> None:
+    requests_needed.cache_clear()
+    bounds.cache_clear()
+    begin = time.process_time()
+    for endpoints in (2, 16, 500):
+        bounds(endpoints, requests_needed(endpoints))
+    assert time.process_time() - begin < 0.2
