@@ -1,0 +1,92 @@
+"""One text for a bug report: versions, the machine, a lab's objects, and what its namespaces hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import lab
+from lab import logbook, observe
+from lab.errors import HostError, LabError
+from lab.kernel import netns
+from lab.kernel.command import Command, run_all
+from lab.kernel.doctor import examine
+from lab.report import doctor, flows, status
+from lab.session import Standing
+
+# What is asked in every namespace, as a person would; each is listed with its answer.
+QUESTIONS = (
+    "ip -details address",
+    "ip route show table all",
+    "ip neighbour",
+    "bridge -details link",
+    "iptables-nft-save -c",
+    "ip6tables-nft-save -c",
+    "nft list ruleset",
+)
+# Legacy iptables makes the tables that it is asked for: it is asked only where it has some.
+LEGACY = {
+    "/proc/net/ip_tables_names": "iptables-legacy-save -c",
+    "/proc/net/ip6_tables_names": "ip6tables-legacy-save -c",
+}
+
+
+def text(standing: Standing) -> str:
+    """Return the report; a part that cannot be had says why instead."""
+    found = observe.flows(standing, [])
+    parts = {
+        "versions": _versions(standing),
+        "machine": doctor.text(examine()),
+        "status": status.text(observe.status(standing)),
+        "flows": flows.text(found, observe.names(standing)),
+        "log": "\n".join(logbook.lines(standing, tail=200)),
+        **standing.call(_answers),
+        "objects": json.dumps(standing.record.objects, indent=1),
+    }
+    return "\n\n".join(f"===== {title}\n{part}" for title, part in parts.items())
+
+
+def _versions(standing: Standing) -> str:
+    built = standing.record.version
+    return (
+        f"hairpin {lab.__version__}{'' if built == lab.__version__ else f' (the lab was built by {built})'}\n"
+        f"python {sys.version}\nkernel {platform.release()} {platform.machine()}\n"
+        f"topology {standing.record.source}\nnotes {'; '.join(standing.record.notes) or 'none'}"
+    )
+
+
+def _answers() -> dict[str, str]:
+    """Inside the capsule: ask each namespace everything."""
+    commands = [
+        Command(argv=tuple(question.split()), netns=name)
+        for name in ["", *sorted(os.listdir(netns.FOLDER))]
+        for question in [*QUESTIONS, *_legacy(name)]
+    ]
+    return {f"{command.netns or 'capsule'}: {' '.join(command.argv)}": _answer(command) for command in commands}
+
+
+def _legacy(name: str) -> list[str]:
+    with netns.inside(name):
+        return [question for tables, question in LEGACY.items() if Path(tables).exists() and Path(tables).read_text()]
+
+
+def _answer(command: Command) -> str:
+    try:
+        (end,) = run_all([command])
+    except LabError as error:
+        return str(error)
+    return end.stdout + (f"exit {end.status}: {end.stderr}" if end.status else "")
+
+
+def write(report: str, file: str) -> Path:
+    """Write the report to `file`, which must not exist yet, and return its path; raises `HostError` if it cannot."""
+    path = Path(file)
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(report + "\n")
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", hint="choose another place: --file PATH, or --file -") from None
+    return path

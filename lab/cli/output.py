@@ -1,0 +1,108 @@
+"""What every task shares: how it prints, shows progress, and ends."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+from lab.errors import LabError, TopologyError
+
+if TYPE_CHECKING:
+    from lab.report.table import Look
+
+P = ParamSpec("P")
+R = TypeVar("R")
+N = TypeVar("N", int, float)
+
+FAILED = 1
+"""Exit status: an expectation did not hold, or a request was not answered."""
+REFUSED = 2
+"""Exit status: wrong input, or a machine that lacks something."""
+
+
+def plainly(task: Callable[P, R]) -> Callable[P, R]:
+    """End a task that cannot go on by one message on standard error, never by a traceback."""
+
+    @functools.wraps(task)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return task(*args, **kwargs)
+        except LabError as error:
+            _end(f"error: {error}", REFUSED)
+        except KeyboardInterrupt:
+            _end("interrupted", 130)
+        except BrokenPipeError:  # the reader, such as head(1), has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except OSError as error:  # the machine's: a full disk, a folder that may not be written
+            _end(f"error: {error}", REFUSED)
+
+    return run
+
+
+def _end(message: str, status: int) -> NoReturn:
+    clear_progress()
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def number(option: str, text: str, *, of: type[N] = int) -> N:
+    """Return the number that an option was given; raise `TopologyError` if it is none.
+
+    Options that are numbers reach their task as text, since invoke answers `--count x` by a traceback.
+    """
+    try:
+        return of(text)
+    except ValueError:
+        kind = "a whole number" if of is int else "a number"
+        raise TopologyError(f"{option} {text[:80]!r}: expected {kind}") from None
+
+
+def look() -> Look:
+    """Return what standard output can show; colours are for terminals, and NO_COLOR is heeded."""
+    from lab.report import table  # noqa: PLC0415 - see lab.cli.lab
+
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+    return table.look(sys.stdout.encoding, colour=colour, width=width)
+
+
+def show(text: str) -> None:
+    """Print text for people."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a topology's words may have letters that this terminal has not
+    print(text, flush=True)
+
+
+def show_json(data: Any) -> None:  # noqa: ANN401 - JSON is what it is
+    """Print data for programs."""
+    show(json.dumps(data, indent=2))
+
+
+def note(text: str) -> None:
+    """Print what is not the result, beside it."""
+    clear_progress()
+    print(text, file=sys.stderr, flush=True)
+
+
+def progress(what: str, done: int, total: int) -> None:
+    """Show on a terminal, in one line that the next one replaces, how far the work is."""
+    if sys.stderr.isatty():
+        print(
+            f"\r\x1b[K{what} {done}/{total}"[: shutil.get_terminal_size().columns + 3],
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def clear_progress() -> None:
+    """Remove the progress line."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""Programs of the user's own inside a lab: one command, or a shell whose prompt names the place."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from lab.kernel import capsule
+from lab.kernel.command import search_path
+from lab.parse import target as targets
+from lab.session import Standing
+
+BASH = "/bin/bash"
+
+
+def execute(lab: Standing, place: str, command: str) -> int:
+    """Run `command` with sh(1) in the node, pod or client `place` and return its exit status.
+
+    Raises `TopologyError` if there is no such place.
+    """
+    return _run(lab, place, ["sh", "-c", command], {})
+
+
+def shell(lab: Standing, place: str) -> int:
+    """Open an interactive shell in `place`, or, when that is "", in the capsule, where ip-netns(8) sees them all.
+
+    Returns the shell's exit status; raises `TopologyError` if there is no such place.
+    """
+    prompt = f"{lab.name}:{place}" if place else lab.name
+    if not Path(BASH).exists():
+        return _run(lab, place, ["sh", "-i"], {"PS1": f"{prompt}$ "})
+    rc = os.memfd_create("bashrc", 0)  # a file that needs no place to be and nobody to remove it
+    own = "[ -r ~/.bashrc ] && . ~/.bashrc\n" if "HOME" in os.environ else ""
+    os.write(rc, f"{own}unset PROMPT_COMMAND\nPS1={shlex.quote(prompt)}':\\w\\$ '\n".encode())
+    try:
+        return _run(lab, place, [BASH, "--rcfile", f"/proc/self/fd/{rc}", "-i"], {})
+    finally:
+        os.close(rc)
+
+
+def _run(lab: Standing, place: str, argv: list[str], extra: dict[str, str]) -> int:
+    where = targets.target(lab.cluster, place) if place else None
+
+    def enter() -> None:
+        if where is not None:
+            capsule.be_at(where.netns, hostname=where.name, hosts=_hosts(where.namespace))
+
+    # The tools of an administrator, and Hairpin's own commands, whoever the caller is.
+    path = f"{search_path()}{os.pathsep}{Path(sys.executable).parent}"
+    env = {**os.environ, "PATH": path, "HAIRPIN_LAB": lab.name, **extra}
+    return capsule.execute(lab.record.keeper, argv, env, enter=enter)
+
+
+def _hosts(namespace: str) -> Path | None:
+    """Return the file of names as a pod of another Kubernetes namespace than `default` sees them."""
+    return None if namespace in ("", "default") else capsule.MARK.parent / f"hosts.{namespace}"

@@ -1,0 +1,103 @@
+"""The keeper: PID 1 of a capsule. It holds the namespaces, serves the pods and reaps; it decides nothing.
+
+It speaks JSON, one object a line, on the socket that it inherits from `lab.up` and on /run/hairpin/keeper.sock:
+
+    {"serve": [{"netns": ..., "pod": ..., "node": ..., "addresses": [...], "ports": [["TCP", 8080]]}, ...]}
+    {"hold": true}
+
+and answers each with `{"failures": [...]}`, a sentence for each port that could not be served. Until `hold` is said on
+the inherited socket the lab is being built: when that socket closes before, its builder died, and so does the lab.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
+
+from lab.model.ops import Serve
+from lab.serve.server import Server
+
+SOCKET = "/run/hairpin/keeper.sock"
+LINE_LIMIT = 64 * 1024 * 1024
+"""The longest order, in bytes: a thousand pods take some 200 kB."""
+
+
+LOG_LIMIT = 8 * 1024 * 1024
+"""The largest log, in bytes; then it begins anew, for a lab may stand and be asked for weeks."""
+
+
+def log(line: str) -> None:
+    """Write one line to the log, which is our standard output (opened to append, so that it can be cut)."""
+    if os.fstat(1).st_size > LOG_LIMIT:
+        os.ftruncate(1, 0)
+        os.write(1, b"(what stood here was dropped: the log had reached its limit)\n")
+    os.write(1, line.encode(errors="replace") + b"\n")
+
+
+class Orders:
+    """Orders, as they come from any number of connections, and what they led to."""
+
+    def __init__(self, server: Server) -> None:
+        """Begin with a lab that is being built."""
+        self.server = server
+        self.held = False
+
+    def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do what one order says and return the answer."""
+        self.held = self.held or order.get("hold", False)
+        return {"failures": [str(refusal) for refusal in self.server.open(map(_serve, order.get("serve", ())))]}
+
+    async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take orders from one connection until it closes."""
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(json.dumps(self.carry_out(json.loads(line))).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+
+def _serve(raw: dict[str, Any]) -> Serve:
+    """Return a pod to be served from its JSON form."""
+    return Serve(
+        netns=raw["netns"],
+        pod=raw["pod"],
+        node=raw["node"],
+        addresses=tuple(ip_address(address) for address in raw["addresses"]),
+        ports=tuple((protocol, port) for protocol, port in raw["ports"]),
+    )
+
+
+def _reap() -> None:
+    """Wait for orphans: as PID 1 we are the parent of every process whose own is gone."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+async def _keep(builder: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCHLD, _reap)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, os._exit, 0)
+    orders = Orders(Server(log))
+    listener = await asyncio.start_unix_server(orders.listen, SOCKET, limit=LINE_LIMIT)
+    await orders.listen(*await asyncio.open_connection(sock=builder, limit=LINE_LIMIT))
+    if not orders.held:
+        sys.exit("the builder ended before the lab stood")
+    await listener.serve_forever()
+
+
+def main() -> None:
+    """Run as `python -m lab.keeper FD`, where FD is the builder's socket."""
+    asyncio.run(_keep(socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Labs come, stand and go: where deciding (plan, proxy) meets doing (capsule, build)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
+
+import lab
+from lab import state
+from lab.errors import KernelError, TopologyError
+from lab.kernel import capsule
+from lab.model.cluster import Cluster, pod_addresses
+from lab.model.kubernetes import Pod
+from lab.model.ops import Serve
+from lab.model.request import Reply, Request
+from lab.model.status import LabRow, shown
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+_ORDER_S = 30.0
+"""How long the keeper may take for an order, in seconds; it takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A lab that stands."""
+
+    record: state.Record
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.record.name
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The lab's objects, complete."""
+        from lab.parse import saved  # noqa: PLC0415 - `lab.down` and `lab.list` do without
+
+        return saved.restore(self.record.objects)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run `function` inside the lab's capsule; see `lab.kernel.capsule.call`."""
+        return capsule.call(self.record.keeper, function)
+
+
+def attach(name: str | None = None) -> Standing:
+    """Return the lab that a command works on; see `lab.state.find`."""
+    return Standing(state.find(name))
+
+
+def rows() -> tuple[LabRow, ...]:
+    """Return the labs that stand, for a list."""
+    now = time.time()
+    return tuple(
+        LabRow(name=record.name, topology=record.source, age_s=now - record.created, keeper_pid=record.keeper.pid)
+        for record in state.standing()
+    )
+
+
+def up(
+    cluster: Cluster, *, name: str, source: str, notes: Sequence[str] = (), progress: Progress
+) -> tuple[Standing, bool]:
+    """Build the lab `name` and return it when every pod answers; or return it as it stands, and False.
+
+    Raises `LabError`; whatever it is that ends the building, nothing stays behind.
+    """
+    if inside := capsule.current():
+        raise TopologyError(f"this is the inside of lab {inside!r}: labs are built outside", hint="leave it: exit")
+    from lab.parse import saved  # noqa: PLC0415 - see `Standing.cluster`
+
+    with state.locked(name, create=True) as folder:
+        record = state.read(name)
+        if record is not None and record.keeper.alive:
+            return Standing(record), False
+        state.clear(folder)
+        with _new_capsule(folder, name) as (keeper, builder):
+            capsule.call(keeper, partial(_build, cluster, builder, progress))
+            record = state.Record(
+                name=name,
+                keeper=keeper,
+                source=source,
+                created=time.time(),
+                version=lab.__version__,
+                objects=saved.save(cluster),
+                notes=tuple(notes),
+            )
+            state.write(folder, record)
+            builder.order(hold=True)
+        return Standing(record), True
+
+
+def down(name: str) -> bool:
+    """End the lab `name` and remove what is known of it; return whether it stood.
+
+    Raises `TopologyError` if there is neither a lab nor a folder of that name.
+    """
+    if inside := capsule.current():
+        raise TopologyError(f"this is the inside of lab {inside!r}: it ends from outside", hint="leave it: exit")
+    with state.locked(name) as folder:
+        record = state.read(name)
+        stood = record is not None and record.keeper.alive
+        if record is not None:
+            capsule.end(record.keeper)
+        state.clear(folder)
+        return stood
+
+
+class Builder:
+    """Our end of the socket that the keeper takes orders on."""
+
+    def __init__(self, end: socket.socket, log: Path) -> None:
+        """Speak on `end`; `log` has the keeper's last words if it ends."""
+        end.settimeout(_ORDER_S)
+        self.file = end.makefile("rwb")
+        self.log = log
+
+    def order(self, **words: object) -> None:
+        """Give one order and wait for the answer; `KernelError` lists the ports that could not be served."""
+        try:
+            self.file.write(json.dumps(words).encode() + b"\n")
+            self.file.flush()
+            line = self.file.readline()
+        except OSError:
+            line = b""
+        if not line:
+            raise KernelError(f"the keeper ended or hangs; its log ends with:\n{_tail(self.log)}")
+        if failures := json.loads(line)["failures"]:
+            raise KernelError("\n".join(failures), hint="do two pods of one node's network share a port?")
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or "  (nothing)"
+
+
+@contextmanager
+def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Builder]]:
+    """Start a keeper; whatever goes wrong while its lab is built ends it and clears the state folder."""
+    ours, theirs = socket.socketpair()
+    log = os.open(folder / state.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    argv = [sys.executable, "-P", "-m", "lab.keeper", str(theirs.fileno()), name]
+    env = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    keeper = None
+    try:
+        with ours, theirs:
+            keeper = capsule.spawn(argv, name=name, keep=state.root(), log=log, fds=[theirs.fileno()], env=env)
+            theirs.close()
+            yield keeper, Builder(ours, folder / state.LOG)
+    except BaseException:
+        if keeper is not None:
+            capsule.end(keeper)
+        state.clear(folder)
+        raise
+    finally:
+        os.close(log)
+
+
+def _build(cluster: Cluster, builder: Builder, progress: Progress) -> None:
+    """Inside the capsule: do the plan and see that every pod answers."""
+    from lab import build, traffic  # noqa: PLC0415 - they load pyroute2, while the keeper starts
+    from lab.kernel import rules  # noqa: PLC0415
+    from lab.plan import plan  # noqa: PLC0415
+
+    def serve(pods: Sequence[Serve]) -> None:
+        builder.order(serve=[_words(pod) for pod in pods])
+
+    build.build(plan(cluster, nfacct=rules.nfacct_available()).ops, serve=serve, progress=progress)
+    asked = probes(cluster)
+    progress("answers", 0, len(asked))
+    replies = traffic.requests([probe.request for probe in asked])
+    complaints = [probe.complaint(reply) for probe, reply in zip(asked, replies, strict=True)]
+    if any(complaints):
+        raise KernelError("\n".join(filter(None, complaints)), hint="`lab.up --dry-run` shows all that was built")
+    progress("answers", len(asked), len(asked))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """A question for a pod's health, to one of its ports at one of its addresses, from the node that it runs on."""
+
+    pod: Pod
+    request: Request
+
+    def complaint(self, reply: Reply) -> str:
+        """Return what is wrong with `reply`, or "" if the pod is well."""
+        if reply.body == "ok":
+            return ""
+        where = f"{self.request.protocol} port {self.request.port} at {self.request.address}"
+        what = reply.error or f"status {reply.status}, body {reply.body[:40]!r}"
+        return f"pod {shown(self.pod.metadata)} does not answer node {self.request.netns} on {where}: {what}"
+
+
+def probes(cluster: Cluster) -> tuple[Probe, ...]:
+    """Return a probe for each port of each pod at each of its addresses."""
+    return tuple(
+        Probe(
+            pod=pod,
+            request=Request(
+                netns=pod.spec.node_name,
+                address=address,
+                port=port.container_port,
+                protocol="udp" if port.protocol == "UDP" else "tcp",
+                path="/healthz",
+            ),
+        )
+        for pod in cluster.pods
+        for address in pod_addresses(pod)
+        for port in pod.ports
+        if port.protocol != "SCTP"
+    )
+
+
+def _words(pod: Serve) -> dict[str, object]:
+    """Return a pod to be served in the keeper's JSON form."""
+    return {**asdict(pod), "addresses": [str(address) for address in pod.addresses]}

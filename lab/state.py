@@ -1,0 +1,204 @@
+"""The state folders: what is known of a lab outside its capsule, one folder a lab, in a place of the caller's own.
+
+A folder names its lab's keeper by PID, start time and boot, so a reused PID is never taken for it. A folder whose
+keeper is gone and that nobody holds locked is stale, and is removed by whoever sees it first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lab.errors import HostError, TopologyError
+from lab.kernel.capsule import Keeper, current, identify
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_RECORD = "lab.json"
+LOG = "log"
+PRIVATE = 0o700
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """What the state folder of one lab holds.
+
+    `source`: the topology as the user named it. `created`: seconds since the epoch. `objects`: the lab's objects,
+    complete, as JSON (a Kubernetes List). `notes`: what its user should know, a sentence each.
+    """
+
+    name: str
+    keeper: Keeper
+    source: str
+    created: float
+    version: str
+    objects: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it can be a lab's name, a label as RFC 1123 has it; raise `TopologyError` otherwise."""
+    if not NAME.fullmatch(name):
+        raise TopologyError(
+            f"lab name {name[:80]!r}: expected at most 63 lower-case letters, digits and '-', beginning and ending"
+            " with a letter or digit",
+            hint="for example: --lab my-lab",
+        )
+    return name
+
+
+def root() -> Path:
+    """Return the folder of all state folders; it need not exist.
+
+    It lies in $XDG_RUNTIME_DIR or /run/user/UID if that is ours, or else in /tmp.
+    """
+    uid = os.geteuid()
+    for runtime in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{uid}"):
+        with suppress(OSError):
+            if os.path.isabs(runtime) and os.stat(runtime).st_uid == uid and os.access(runtime, os.W_OK):
+                return Path(runtime) / "hairpin"
+    return Path(f"/tmp/hairpin-{uid}")  # noqa: S108 - made 0700, and refused if it is not ours
+
+
+def _own(folder: Path) -> None:
+    """Make `folder`, for us alone; raise `HostError` if it stands there as anything else, such as a stranger's link."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=PRIVATE)
+    _check_ours(folder)
+
+
+def _check_ours(folder: Path) -> None:
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != PRIVATE:
+        raise HostError(
+            f"{folder}: expected a folder of your own with mode 0700,"
+            f" found {stat.filemode(found.st_mode)} of uid {found.st_uid}",
+            hint="look at what is there; remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+        )
+
+
+@contextmanager
+def locked(name: str, *, create: bool = False) -> Iterator[Path]:
+    """Hold the lock of the lab `name` and give its state folder; a folder that is left empty is removed.
+
+    The folder itself is what is locked (flock(2)), which waits for another command's change to end; it is looked at
+    anew after the wait, since the other may have removed it. Raises `TopologyError` if there is no such lab.
+    """
+    folder = root() / checked_name(name)
+    while (fd := _lock(folder, create=create)) is None:
+        if not create:
+            raise TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
+    try:
+        yield folder
+    finally:
+        for empty in (folder, folder.parent):
+            with suppress(OSError):
+                empty.rmdir()
+        os.close(fd)
+
+
+def _lock(folder: Path, *, create: bool) -> int | None:
+    """Return a descriptor that holds the lock of `folder`, or None if it is not there (any more)."""
+    try:
+        if create:
+            _own(folder.parent)
+            _own(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(fd), folder.lstat()):
+            return fd
+    except FileNotFoundError:
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def write(folder: Path, record: Record) -> None:
+    """Write the record of a lab, whole or not at all."""
+    draft = folder / f"{_RECORD}.new"
+    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    draft.replace(folder / _RECORD)
+
+
+def read(name: str) -> Record | None:
+    """Return the record of the lab `name`, or None if there is none that can be read."""
+    try:
+        raw = json.loads((root() / name / _RECORD).read_text(encoding="utf-8"))
+        return Record(**{**raw, "keeper": Keeper(**raw["keeper"]), "notes": tuple(raw["notes"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def clear(folder: Path) -> None:
+    """Empty the state folder of a lab whose lock we hold; `locked` removes it then."""
+    for entry in folder.iterdir():
+        entry.unlink()
+
+
+def standing() -> tuple[Record, ...]:
+    """Return the labs that stand, by name; stale folders are removed on the way."""
+    if inside := current():  # of all keepers only this one can be seen, as PID 1
+        record, keeper = read(inside), identify(1)
+        return (replace(record, keeper=keeper),) if record and keeper else ()
+    try:
+        _check_ours(root())
+        names = sorted(entry.name for entry in os.scandir(root()) if NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return ()
+    records = ((name, read(name)) for name in names)
+    live = tuple(record for name, record in records if record and record.name == name and record.keeper.alive)
+    for name in set(names) - {record.name for record in live}:
+        _prune(name)
+    return live
+
+
+def _prune(name: str) -> None:
+    """Remove the folder of a lab that does not stand, unless somebody is just working on it."""
+    with suppress(OSError):
+        fd = os.open(root() / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record = read(name)
+            if record is None or not record.keeper.alive:
+                clear(root() / name)
+                (root() / name).rmdir()
+                root().rmdir()
+        finally:
+            os.close(fd)
+
+
+def find(name: str | None) -> Record:
+    """Return the lab that a command works on: `name`, else $HAIRPIN_LAB, else the only one that stands.
+
+    Raises `TopologyError` if it does not stand, or if several do and none is named.
+    """
+    name = name or os.environ.get("HAIRPIN_LAB") or None
+    live = standing()
+    if name is None:
+        if len(live) == 1:
+            return live[0]
+        if not live:
+            raise TopologyError("no lab stands", hint="build one: invoke lab.up clusterip")
+        listed = ", ".join(record.name for record in live)
+        raise TopologyError(f"several labs stand: {listed}", hint=f"say which: --lab {live[0].name}")
+    checked_name(name)
+    for record in live:
+        if record.name == name:
+            return record
+    listed = ", ".join(record.name for record in live) or "none"
+    raise TopologyError(
+        f"no lab {name!r} stands; standing: {listed}", hint=f"build it: invoke lab.up TOPOLOGY --lab {name}"
+    )
