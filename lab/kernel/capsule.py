@@ -143,12 +143,14 @@ def _fork() -> int:
 
 def _ends(report: int, function: Callable[[], None]) -> NoReturn:
     """Run `function` in a forked child and leave without the parent's clean-ups; a refusal is written to `report`."""
+    status = 1
     try:
         function()
+        status = 0
     except BaseException as error:  # noqa: BLE001 - nothing may return into the parent's code
         os.write(report, f"refused {error}\n".replace("\n", " ").encode() + b"\n")
-        os._exit(1)
-    os._exit(0)
+    finally:
+        os._exit(status)  # even if the report has no reader any more
 
 
 def _launch(
@@ -335,7 +337,8 @@ def _fork_inside(keeper: Keeper, function: Callable[[], None], *, close: int | N
         os._exit(_wait(inner))
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's code
         traceback.print_exc()
-    os._exit(70)  # EX_SOFTWARE
+    finally:
+        os._exit(70)  # EX_SOFTWARE; even if standard error is closed
 
 
 def _join(keeper: Keeper) -> None:
