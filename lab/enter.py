@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from lab.kernel import capsule
+from lab.kernel import capsule, join
 from lab.kernel.command import search_path
 from lab.parse import target as targets
 from lab.session import Standing
@@ -33,7 +33,7 @@ def shell(lab: Standing, place: str) -> int:
         return _run(lab, place, ["sh", "-i"], {"PS1": f"{prompt}$ "})
     rc = os.memfd_create("bashrc", 0)  # a file that needs no place to be and nobody to remove it
     own = "[ -r ~/.bashrc ] && . ~/.bashrc\n" if "HOME" in os.environ else ""
-    os.write(rc, f"{own}unset PROMPT_COMMAND\nPS1={shlex.quote(prompt)}':\\w\\$ '\n".encode())
+    os.write(rc, f"{own}unset PROMPT_COMMAND\nPS1={shlex.quote(prompt)}':\\w\\$ '\nexec {rc}<&-\n".encode())
     try:
         return _run(lab, place, [BASH, "--rcfile", f"/proc/self/fd/{rc}", "-i"], {})
     finally:
@@ -45,14 +45,14 @@ def _run(lab: Standing, place: str, argv: list[str], extra: dict[str, str]) -> i
 
     def enter() -> None:
         if where is not None:
-            capsule.be_at(where.netns, hostname=where.name, hosts=_hosts(where.namespace))
+            join.be_at(where.netns, hostname=where.name, hosts=_hosts(where.namespace))
 
     # The tools of an administrator, and Hairpin's own commands, whoever the caller is.
     path = f"{search_path()}{os.pathsep}{Path(sys.executable).parent}"
     env = {**os.environ, "PATH": path, "HAIRPIN_LAB": lab.name, **extra}
-    return capsule.execute(lab.record.keeper, argv, env, enter=enter)
+    return join.execute(lab.record.keeper, argv, env, enter=enter)
 
 
 def _hosts(namespace: str) -> Path | None:
     """Return the file of names as a pod of another Kubernetes namespace than `default` sees them."""
-    return None if namespace in ("", "default") else capsule.MARK.parent / f"hosts.{namespace}"
+    return None if namespace in ("", "default") else capsule.FOLDER / f"hosts.{namespace}"

@@ -1,7 +1,8 @@
 """The state folders: what is known of a lab outside its capsule, one folder a lab, in a place of the caller's own.
 
-A folder names its lab's keeper by PID, start time and boot, so a reused PID is never taken for it. A folder whose
-keeper is gone and that nobody holds locked is stale, and is removed by whoever sees it first.
+A folder names its lab's keeper by PID, start time and boot, so a reused PID is never taken for it. The keeper holds a
+lock on the log as long as it lives, which is also seen from another PID namespace, and it ends when the log is removed.
+A folder whose keeper is gone and that nobody holds locked is stale, and is removed by whoever sees it first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +26,9 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RECORD = "lab.json"
 LOG = "log"
 PRIVATE = 0o700
+PATIENCE_S = 60.0
+"""How long to wait, in seconds, for another command that changes the same lab; it should take a few."""
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +36,8 @@ class Record:
     """What the state folder of one lab holds.
 
     `source`: the topology as the user named it. `created`: seconds since the epoch. `objects`: the lab's objects,
-    complete, as JSON (a Kubernetes List). `notes`: what its user should know, a sentence each.
+    complete, as JSON (a Kubernetes List). `notes`: what its user should know, a sentence each. `pending`: the objects
+    that a change was to lead to which has not come to its end: the lab is then somewhere between `objects` and these.
     """
 
     name: str
@@ -41,6 +47,7 @@ class Record:
     version: str
     objects: dict[str, Any]
     notes: tuple[str, ...] = ()
+    pending: dict[str, Any] | None = None
 
 
 def checked_name(name: str) -> str:
@@ -57,24 +64,25 @@ def checked_name(name: str) -> str:
 def root() -> Path:
     """Return the folder of all state folders; it need not exist.
 
-    It lies in $XDG_RUNTIME_DIR or /run/user/UID if that is ours, or else in /tmp.
+    It lies in $XDG_RUNTIME_DIR or /run/user/UID if that is ours, or else in /tmp. /run itself is nobody's own, and
+    /run/hairpin is a capsule's.
     """
     uid = os.geteuid()
     for runtime in (os.environ.get("XDG_RUNTIME_DIR", ""), f"/run/user/{uid}"):
         with suppress(OSError):
-            if os.path.isabs(runtime) and os.stat(runtime).st_uid == uid and os.access(runtime, os.W_OK):
+            ours = os.path.isabs(runtime) and os.stat(runtime).st_uid == uid and os.access(runtime, os.W_OK)
+            if ours and os.path.realpath(runtime) != "/run":
                 return Path(runtime) / "hairpin"
     return Path(f"/tmp/hairpin-{uid}")  # noqa: S108 - made 0700, and refused if it is not ours
 
 
-def _own(folder: Path) -> None:
-    """Make `folder`, for us alone; raise `HostError` if it stands there as anything else, such as a stranger's link."""
+def _make(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir(mode=PRIVATE)
-    _check_ours(folder)
 
 
 def _check_ours(folder: Path) -> None:
+    """Raise `HostError` if `folder` is anything else than a folder for us alone, such as a stranger's link."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) != PRIVATE:
         raise HostError(
@@ -89,10 +97,12 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
     """Hold the lock of the lab `name` and give its state folder; a folder that is left empty is removed.
 
     The folder itself is what is locked (flock(2)), which waits for another command's change to end; it is looked at
-    anew after the wait, since the other may have removed it. Raises `TopologyError` if there is no such lab.
+    anew after the wait, since the other may have removed it. Raises `TopologyError` if there is no such lab,
+    `HostError` if the other command takes longer than `PATIENCE_S`.
     """
     folder = root() / checked_name(name)
-    while (fd := _lock(folder, create=create)) is None:
+    deadline = time.monotonic() + PATIENCE_S
+    while (fd := _lock(folder, create=create, deadline=deadline)) is None:
         if not create:
             raise TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
     try:
@@ -104,17 +114,23 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
         os.close(fd)
 
 
-def _lock(folder: Path, *, create: bool) -> int | None:
-    """Return a descriptor that holds the lock of `folder`, or None if it is not there (any more)."""
+def _lock(folder: Path, *, create: bool = False, deadline: float = 0.0) -> int | None:
+    """Return a descriptor that holds the lock of `folder`, or None if it is not there (any more).
+
+    Raises `HostError` if somebody else still holds it at the `deadline` (time.monotonic() seconds).
+    """
+    if create:
+        _make(folder.parent)  # outside of the `try`: if it cannot be made, it will not help to try again
     try:
         if create:
-            _own(folder.parent)
-            _own(folder)
+            _check_ours(folder.parent)
+            _make(folder)
+            _check_ours(folder)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _wait_for_flock(fd, folder, deadline)
         if os.path.samestat(os.fstat(fd), folder.lstat()):
             return fd
     except FileNotFoundError:
@@ -124,6 +140,53 @@ def _lock(folder: Path, *, create: bool) -> int | None:
         raise
     os.close(fd)
     return None
+
+
+def _wait_for_flock(fd: int, folder: Path, deadline: float) -> None:
+    while not _flock(fd):
+        if time.monotonic() >= deadline:
+            raise HostError(
+                f"lab {folder.name}: another command is changing it and does not come to an end",
+                hint=f"find it: fuser -v {folder}",
+            )
+        time.sleep(_POLL_S)
+
+
+def _flock(fd: int) -> bool:
+    """Lock `fd` if nobody else has; return whether it is ours now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_log(folder: Path) -> int:
+    """Open the log of the lab of `folder` for its keeper, and lock it: whoever inherits it keeps the lock."""
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    fcntl.flock(log, fcntl.LOCK_SH)
+    return log
+
+
+def check_not_held(folder: Path) -> None:
+    """Raise `HostError` if a keeper holds the lab of `folder`, though its record does not lead to it."""
+    if _held(folder):
+        raise HostError(
+            f"lab {folder.name!r} stands, but its keeper cannot be told from here: another PID namespace (a container?)"
+            " or another version of Hairpin built it",
+            hint=f"end it there; or remove {folder}: it then ends by itself",
+        )
+
+
+def _held(folder: Path) -> bool:
+    try:
+        fd = os.open(folder / LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return not _flock(fd)
+    finally:
+        os.close(fd)
 
 
 def write(folder: Path, record: Record) -> None:
@@ -136,9 +199,14 @@ def write(folder: Path, record: Record) -> None:
 def read(name: str) -> Record | None:
     """Return the record of the lab `name`, or None if there is none that can be read."""
     try:
-        raw = json.loads((root() / name / _RECORD).read_text(encoding="utf-8"))
-        return Record(**{**raw, "keeper": Keeper(**raw["keeper"]), "notes": tuple(raw["notes"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        # Not to wait for a writer, should somebody have put a FIFO there.
+        fd = os.open(root() / name / _RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, encoding="utf-8") as file:
+            raw = json.load(file)
+        boot, start, pid = str(raw["keeper"]["boot"]), int(raw["keeper"]["start"]), int(raw["keeper"]["pid"])
+        changed = {"keeper": Keeper(pid=pid, start=start, boot=boot), "notes": tuple(raw["notes"])}
+        return Record(**{**raw, "created": float(raw["created"]), **changed})
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
@@ -167,15 +235,17 @@ def standing() -> tuple[Record, ...]:
 
 def _prune(name: str) -> None:
     """Remove the folder of a lab that does not stand, unless somebody is just working on it."""
-    with suppress(OSError):
-        fd = os.open(root() / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    folder = root() / name
+    with suppress(OSError, HostError):
+        fd = _lock(folder)
+        if fd is None:
+            return
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             record = read(name)
-            if record is None or not record.keeper.alive:
-                clear(root() / name)
-                (root() / name).rmdir()
-                root().rmdir()
+            if not (record is not None and record.keeper.alive) and not _held(folder):
+                clear(folder)
+                folder.rmdir()
+                folder.parent.rmdir()
         finally:
             os.close(fd)
 

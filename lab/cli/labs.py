@@ -1,15 +1,16 @@
-"""The tasks `lab.*`: build labs, look into them, ask through them, judge them, end them."""
+"""The tasks `lab.*` for labs as a whole: build them, list them, say how they are, end them."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context, task
+from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
-from lab.cli.output import FAILED, REFUSED, clear_progress, look, note, number, plainly, progress, show, show_json
+from lab.cli.output import FAILED, REFUSED, clear_progress, look, note, number, progress, show, show_json
+from lab.cli.task import JSON, LAB, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
 
-LAB = "the lab to work on; default: $HAIRPIN_LAB, or the only one that stands"
-JSON = "print data for programs instead of text"
-PLACE = "a node, pod or client: web-1, node-1, pod/web-1, pod/NAMESPACE/NAME, node/node-1, client/NAME, router"
-
-
-def command(*names: str, **options: Any) -> Callable[[Callable[..., None]], Any]:  # noqa: ANN401 - invoke has no types
-    """Make a task that ends plainly; short flags would change their meaning as options are added."""
-    name = names[0] if names else None
-    return lambda function: task(name=name, auto_shortflags=False, **options)(plainly(function))
-
 
 @command(
     help={
@@ -37,6 +28,7 @@ def command(*names: str, **options: Any) -> Callable[[Callable[..., None]], Any]
         "mode": "kube-proxy's mode: iptables or nftables; default: the topology's",
         "iptables": "which iptables installs the rules: nft or legacy; default: the topology's",
         "hairpin-mode": "hairpin-veth, promiscuous-bridge or none, as kubelet says it; default: the topology's",
+        "release": "whose rules: 1.36, or classic (the shape of 1.20); default: the topology's",
         "dry-run": "only print every change that would be made, as commands; needs no privileges",
         "json": JSON,
     },
@@ -48,13 +40,14 @@ def up(
     mode: str = "",
     iptables: str = "",
     hairpin_mode: str = "",
+    release: str = "",
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Build a lab of a topology and see that every pod answers."""
     from lab import catalogue
 
-    chosen = catalogue.choose(topology, mode=mode, iptables=iptables, hairpin_mode=hairpin_mode)
+    chosen = catalogue.choose(topology, mode=mode, iptables=iptables, hairpin_mode=hairpin_mode, release=release)
     for sentence in chosen.notes:
         note(f"note: {sentence}")
     if dry_run:
@@ -85,7 +78,7 @@ def _build(chosen: Completed, source: str, name: str, *, json: bool) -> None:
     )
     clear_progress()
     if built:
-        note(f"lab {standing.name} stands: built and answering in {time.perf_counter() - begun:.2f} s")
+        note(f"built and answering in {time.perf_counter() - begun:.2f} s")
     else:
         note(f"lab {standing.name} stands already, built from {standing.record.source}: nothing was changed")
         if standing.cluster != chosen.cluster:
@@ -100,6 +93,7 @@ def _build(chosen: Completed, source: str, name: str, *, json: bool) -> None:
 def _next_moves(name: str, cluster: Cluster) -> str:
     """Return two or three commands that make sense in this lab."""
     from lab import session
+    from lab.model.cluster import full_name
 
     option = f" --lab {name}" if len(session.rows()) > 1 else ""
     sources = [pod.metadata.name for pod in cluster.pods if not pod.ports] or [
@@ -107,9 +101,11 @@ def _next_moves(name: str, cluster: Cluster) -> str:
     ]
     moves = []
     if sources and cluster.services:
-        moves.append(f"invoke lab.curl {sources[0]} svc/{cluster.services[0].metadata.name}{option}")
-    moves += [f"invoke lab.conntrack{option}", f"invoke lab.check{option}" if cluster.spec.expect else ""]
-    return "try next:\n" + "\n".join(f"  {move}" for move in moves if move)
+        moves.append(f"invoke lab.curl {sources[0]} {full_name(cluster.services[0])}{option}")
+        moves.append(f"invoke lab.conntrack --source {sources[0]}{option}")
+    if cluster.spec.expect:
+        moves.append(f"invoke lab.check{option}")
+    return "try next:\n" + "\n".join(f"  {move}" for move in moves)
 
 
 @command(
@@ -182,130 +178,6 @@ def topologies(_: Context, json: bool = False) -> None:
 
 @command(
     help={
-        "source": f"who asks: {PLACE}",
-        "to": "whom: svc/web, svc/web:81, svc/web:http, pod/web-1, node-1:30080, 10.96.0.10:80, http://web/path",
-        "count": "how many requests; up to 100 are real curl processes",
-        "udp": "send datagrams to the pods' UDP server instead of HTTP requests",
-        "port": "the port to ask; default: the Service's or pod's only one",
-        "local-port": "the port to ask from, so that a flow can be found, or met, again",
-        "timeout": "seconds to wait for each answer",
-        "lab": LAB,
-        "json": JSON,
-    },
-)
-def curl(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    _: Context,
-    source: str,
-    to: str,
-    count: str = "1",
-    udp: bool = False,
-    port: str = "0",
-    local_port: str = "0",
-    timeout: str = "5",
-    lab: str = "",
-    json: bool = False,
-) -> None:
-    """Send requests: who answers, seeing whom, or why nobody does.
-
-    Shows the status or the errno, the pod that answered, the source address that it saw and the latency; of several
-    requests also the share of each endpoint. Exit status 1 if one was not answered.
-    """
-    from lab import observe, session
-    from lab.report import replies as report
-
-    times = number("--count", count)
-    standing = session.attach(lab)
-    known = observe.names(standing)
-    asked = observe.ask(
-        standing,
-        source,
-        to,
-        port=number("--port", port) or None,
-        protocol="udp" if udp else "tcp",
-        count=times,
-        local_port=number("--local-port", local_port),
-        timeout_s=number("--timeout", timeout, of=float),
-    )
-    if json:
-        show_json({"how": asked.how, **report.data(asked.replies, asked.endpoints, known)})
-    else:
-        if times > 1:
-            note(f"{times} requests by {asked.how}")
-        show(report.text(asked.replies, asked.endpoints, known, look()))
-    if not all(reply.answered for reply in asked.replies):
-        sys.exit(FAILED)
-
-
-@command(
-    help={
-        "node": "only this node's flows; default: every node's",
-        "source": "only flows begun by this pod, node, client or address; node-1/cbr0 is one interface of a node",
-        "lab": LAB,
-        "json": JSON,
-    },
-)
-def conntrack(_: Context, node: str = "", source: str = "", lab: str = "", json: bool = False) -> None:
-    """Show the nodes' flows: both directions, and what NAT did.
-
-    Names of pods, nodes and Services stand beside their addresses.
-    """
-    from lab import observe, session
-    from lab.report import flows as report
-
-    standing = session.attach(lab)
-    found, names = observe.flows(standing, [node] if node else [], source), observe.names(standing)
-    if json:
-        show_json(report.data(found, names))
-    else:
-        show(report.text(found, names, look()))
-
-
-@command(help={"lab": LAB, "json": JSON})
-def check(_: Context, lab: str = "", json: bool = False) -> None:
-    """Judge what the topology expects by what is observed.
-
-    Exit status 1 if an expectation does not hold.
-    """
-    from lab import observe, session
-    from lab.report import findings as report
-
-    verdict = observe.check(session.attach(lab), progress)
-    clear_progress()
-    if json:
-        show_json({"holds": verdict.holds, **report.data(verdict.judged, verdict.left_out)})
-    else:
-        show(report.text(verdict.judged, verdict.left_out, look()))
-    if not verdict.holds:
-        sys.exit(FAILED)
-
-
-@command(
-    "exec",
-    help={"target": PLACE, "line": "what to run, as one argument, which sh(1) reads: 'curl -s web'", "lab": LAB},
-)
-def exec_(_: Context, target: str, line: str, lab: str = "") -> None:
-    """Run a command in a node, pod or client.
-
-    Output and exit status are the command's own.
-    """
-    from lab import enter, session
-
-    sys.exit(enter.execute(session.attach(lab), target, line))
-
-
-@command(help={"target": f"{PLACE}; default: the capsule, where `ip netns exec` sees every one", "lab": LAB})
-def shell(_: Context, target: str = "", lab: str = "") -> None:
-    """Open a shell in a node, pod or client, or in the capsule.
-
-    Its prompt names the place.
-    """
-    from lab import enter, session
-
-    sys.exit(enter.shell(session.attach(lab), target))
-
-
-@command(
-    help={
         "pod": "only the lines of this pod",
         "tail": "only so many lines, the last ones; 0: all",
         "lab": LAB,
@@ -364,5 +236,5 @@ def doctor(_: Context, json: bool = False) -> None:
 
 
 def every() -> Sequence[Any]:
-    """Return the tasks of this collection."""
-    return (up, down, list_, status, topologies, curl, conntrack, check, exec_, shell, logs, report, doctor)
+    """Return these tasks."""
+    return (up, down, list_, status, topologies, logs, report, doctor)

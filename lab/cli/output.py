@@ -9,8 +9,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
+from lab.cli import process
 from lab.errors import LabError, TopologyError
 
 if TYPE_CHECKING:
@@ -32,23 +34,31 @@ def plainly(task: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(task)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            process.settle()
             return task(*args, **kwargs)
         except LabError as error:
             _end(f"error: {error}", REFUSED)
-        except KeyboardInterrupt:
-            _end("interrupted", 130)
+        except process.Interrupted as interruption:
+            _end("interrupted", 128 + interruption.number)
         except BrokenPipeError:  # the reader, such as head(1), has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             sys.exit(0)
         except OSError as error:  # the machine's: a full disk, a folder that may not be written
+            _drop_output()
             _end(f"error: {error}", REFUSED)
 
     return run
 
 
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, or the interpreter would try, fail and complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _end(message: str, status: int) -> NoReturn:
-    clear_progress()
-    print(message, file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        clear_progress()
+        print(message, file=sys.stderr)
     sys.exit(status)
 
 
@@ -66,7 +76,7 @@ def number(option: str, text: str, *, of: type[N] = int) -> N:
 
 def look() -> Look:
     """Return what standard output can show; colours are for terminals, and NO_COLOR is heeded."""
-    from lab.report import table  # noqa: PLC0415 - see lab.cli.lab
+    from lab.report import table  # noqa: PLC0415 - see lab.cli.labs
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100

@@ -6,6 +6,7 @@ belong in single-threaded processes.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,3 +48,29 @@ def create(name: str) -> None:
     os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     syscalls.unshare(syscalls.CLONE_NEWNET)
     syscalls.mount("/proc/self/ns/net", target, flags=syscalls.MS_BIND)
+
+
+def remove(name: str) -> None:
+    """Remove the namespace `name` (as `ip netns delete` does); it ends when nothing is in it and nobody holds it open.
+
+    `OSError` (ENOENT) if there is none; one that is only half made goes too.
+    """
+    target = path(name)
+    try:
+        syscalls.umount(target, syscalls.MNT_DETACH)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # not a mount: whoever made it did not come further
+            raise
+    os.unlink(target)
+
+
+@contextmanager
+def scratch() -> Iterator[None]:
+    """Be in a new network namespace without a name, which goes when this ends."""
+    before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        yield
+    finally:
+        syscalls.setns(before, syscalls.CLONE_NEWNET)
+        os.close(before)

@@ -21,7 +21,6 @@ MS_PRIVATE = 0x4_0000
 MNT_DETACH = 0x2
 
 PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 
@@ -62,7 +61,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def umount(target: str, flags: int = 0) -> None:
-    """Unmount `target` (umount2(2))."""
+    """Unmount what is mounted on `target` (umount2(2))."""
     _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab.kernel import capsule
+from lab.kernel import capsule, join
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import os, sys; os.read(int(sys.argv[1]), 1)"
@@ -36,7 +36,7 @@ def keeper(tmp_path: Path) -> Iterator[capsule.Keeper]:
 @pytest.fixture
 def inside(keeper: capsule.Keeper) -> Callable[..., Any]:
     """Give `inside(function, *args)`, which runs `function` in the capsule and returns what it returns."""
-    return lambda function, *args, **kwargs: capsule.call(keeper, partial(function, *args, **kwargs))
+    return lambda function, *args, **kwargs: join.call(keeper, partial(function, *args, **kwargs))
 
 
 def invocation(*words: str) -> list[str]:

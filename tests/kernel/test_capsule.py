@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 import pytest
 
 from lab.errors import KernelError
-from lab.kernel import capsule, netns
+from lab.kernel import capsule, join, netns
+
+from .conftest import WAITS
 
 Inside = Callable[..., Any]
+DEADLINE_S = 10
 
 
 def test_the_capsule_has_namespaces_of_its_own_and_the_keeper_is_its_first_process(inside: Inside) -> None:
@@ -64,7 +69,7 @@ def test_a_program_that_joined_ends_with_the_keeper(keeper: capsule.Keeper, tmp_
     child = os.fork()
     if child == 0:
         argv = ["sh", "-c", f"echo > {started}; exec sleep 100"]
-        os._exit(capsule.execute(keeper, argv, dict(os.environ), enter=lambda: None))
+        os._exit(join.execute(keeper, argv, dict(os.environ), enter=lambda: None))
     fd = os.pidfd_open(child)
     started.read_text()  # waits for the program
     os.kill(keeper.pid, signal.SIGKILL)
@@ -80,7 +85,7 @@ def test_a_program_that_joined_ends_with_the_command_that_started_it(keeper: cap
     child = os.fork()
     if child == 0:
         argv = ["sh", "-c", f"echo > {started}; exec sleep 100"]
-        os._exit(capsule.execute(keeper, argv, dict(os.environ), enter=lambda: None))
+        os._exit(join.execute(keeper, argv, dict(os.environ), enter=lambda: None))
     os.close(alive[1])
     started.read_text()
     os.kill(child, signal.SIGKILL)
@@ -89,13 +94,81 @@ def test_a_program_that_joined_ends_with_the_command_that_started_it(keeper: cap
     assert ended
 
 
+def test_a_program_that_ctrl_z_stopped_does_not_keep_its_lab(keeper: capsule.Keeper, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        argv = ["sh", "-c", f"echo > {started}; exec sleep 100"]
+        os._exit(join.execute(keeper, argv, dict(os.environ), enter=lambda: None))
+    started.read_text()  # waits for the program
+    os.killpg(child, signal.SIGTSTP)
+    assert os.WIFSTOPPED(os.waitpid(child, os.WUNTRACED)[1])
+    try:
+        capsule.end(keeper, DEADLINE_S)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_who_asks_too_late_to_die_with_a_process_ends_at_once() -> None:
+    parent = os.fork()
+    if parent == 0:
+        os._exit(0)
+    gone = os.pidfd_open(parent)
+    os.waitpid(parent, 0)
+    child = os.fork()
+    if child == 0:
+        join._die_with(gone, signal.SIGKILL)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 75
+    os.close(gone)
+
+
+def test_a_program_for_a_lab_that_ended_says_so(keeper: capsule.Keeper, capfd: pytest.CaptureFixture[str]) -> None:
+    capsule.end(keeper)
+    assert join.execute(keeper, ["true"], dict(os.environ), enter=lambda: None) == 75
+    error = capfd.readouterr().err
+    assert error.startswith("error: the lab ended")
+    assert "Traceback" not in error
+
+
+def test_what_the_caller_left_open_does_not_stay_open_with_the_lab(request: pytest.FixtureRequest) -> None:
+    read, write = os.pipe()
+    os.set_inheritable(write, True)  # noqa: FBT003 - os's own signature
+    kept: capsule.Keeper = request.getfixturevalue("keeper")
+    os.close(write)
+    assert select.select([read], [], [], DEADLINE_S)[0]  # its end: nobody can write any more
+    assert kept.alive
+    os.close(read)
+
+
+@pytest.mark.root
+def test_the_state_folder_is_seen_inside_even_if_a_link_led_to_run(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/run") as real:
+        link = tmp_path / "link"
+        link.symlink_to(real)
+        Path(real, "here").touch()
+        ours, theirs = os.pipe()
+        null = os.open(os.devnull, os.O_WRONLY)
+        argv = [sys.executable, "-I", "-c", WAITS, str(ours)]
+        kept = capsule.spawn(argv, name="test", keep=link, log=null, fds=[ours], env={})
+        try:
+            assert join.call(kept, lambda: os.listdir(link)) == ["here"]
+        finally:
+            capsule.end(kept)
+            for fd in (ours, theirs, null):
+                os.close(fd)
+
+
 @pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 128 + 15)])
 def test_the_exit_status_is_the_programs_own(keeper: capsule.Keeper, command: str, status: int) -> None:
-    assert capsule.execute(keeper, ["sh", "-c", command], dict(os.environ), enter=lambda: None) == status
+    assert join.execute(keeper, ["sh", "-c", command], dict(os.environ), enter=lambda: None) == status
 
 
 def test_a_missing_program_is_status_127(keeper: capsule.Keeper) -> None:
-    assert capsule.execute(keeper, ["no-such-program"], dict(os.environ), enter=lambda: None) == 127
+    assert join.execute(keeper, ["no-such-program"], dict(os.environ), enter=lambda: None) == 127
 
 
 def test_a_keeper_that_is_gone_is_never_taken_for_another_process(keeper: capsule.Keeper) -> None:
@@ -111,7 +184,7 @@ def test_a_keeper_that_is_gone_is_never_taken_for_another_process(keeper: capsul
 def test_a_call_to_a_lab_that_ended_says_so(keeper: capsule.Keeper) -> None:
     capsule.end(keeper)
     with pytest.raises(KernelError, match="the lab ended"):
-        capsule.call(keeper, os.getpid)
+        join.call(keeper, os.getpid)
 
 
 def test_names_of_the_host_do_not_resolve_inside(inside: Inside) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -28,6 +30,28 @@ def clusterip(lab: Lab) -> Invoke:
 )
 def test_the_exit_status_is_the_commands_own(clusterip: Invoke, command: str, status: int) -> None:
     assert clusterip("lab.exec", "node-1", command).returncode == status
+
+
+IGNORES_CHILDREN = (
+    "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@pytest.mark.usefixtures("clusterip")
+@pytest.mark.parametrize(
+    "starter",
+    [
+        *(["sh", "-c", f'exec "$@" {closed}', "sh"] for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")),
+        [sys.executable, "-c", IGNORES_CHILDREN],
+        ["sh", "-c", 'cd "$(mktemp -d)" && rmdir "$PWD" && exec "$@"', "sh"],
+    ],
+    ids=["no stdin", "no stdout", "no stderr", "no standard files", "SIGCHLD ignored", "no folder"],
+)
+def test_a_command_runs_however_its_caller_left_the_process(starter: list[str]) -> None:
+    done = subprocess.run(
+        [*starter, *invocation("lab.exec", "node-1", "exit 7")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (7, "")
 
 
 def test_output_and_input_are_the_commands_own(clusterip: Invoke) -> None:
@@ -109,6 +133,21 @@ def test_job_control_works(shell: Shell) -> None:
     shell.expect("Running")
     shell.sendline("kill %1; wait; echo waited")
     shell.expect_exact("\r\nwaited")
+
+
+@pytest.mark.usefixtures("clusterip")
+def test_a_command_in_the_background_leaves_the_terminal_to_the_shell_that_started_it() -> None:
+    job = shlex.join(invocation("lab.exec", "client-a", "true"))
+    with pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], encoding="utf-8", timeout=20) as outer:
+        outer.sendline(f"({job}; echo en''ded) &")
+        outer.expect_exact("ended")  # while the shell reads its next line
+        outer.sendline("echo ali''ve")
+        outer.expect_exact("alive")  # not the end that a shell without its terminal comes to
+
+
+def test_a_shell_inherits_none_of_our_files(shell: Shell) -> None:
+    shell.sendline("ls /proc/self/fd | xargs echo files:")
+    shell.expect_exact("files: 0 1 2 3\r\n")  # 3 is the folder that ls(1) reads
 
 
 def test_a_resized_terminal_is_noticed(shell: Shell) -> None:

@@ -177,7 +177,10 @@ def test_a_building_killed_at_any_moment_leaves_nothing(invoke: Invoke, runtime:
     assert finished < MOMENTS, "every building was over before its moment came: nothing was tested"
 
 
-def test_an_interrupted_building_says_so_and_leaves_nothing(runtime: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_building_says_so_and_leaves_nothing(
+    runtime: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     large = tmp_path / "large.yaml"
     text = (ROOT / "topologies/clusterip/lab.yaml").read_text()
     large.write_text(text.replace("replicas: 2", "replicas: 200"))
@@ -186,10 +189,10 @@ def test_an_interrupted_building_says_so_and_leaves_nothing(runtime: Path, tmp_p
         while not list(runtime.glob("hairpin/clusterip/log")):  # the keeper's log is opened: the building has begun
             assert time.monotonic() < deadline
             assert builder.poll() is None
-        builder.send_signal(signal.SIGINT)
+        builder.send_signal(number)
         assert builder.stderr is not None
         assert builder.stderr.read().splitlines() == ["interrupted"]
-    assert builder.returncode == 130
+    assert builder.returncode == 128 + number
     assert list(runtime.iterdir()) == []
 
 
@@ -231,6 +234,29 @@ def test_a_stale_folder_whose_pid_was_reused_is_pruned_and_the_process_lives(inv
     bystander.kill()
     bystander.wait()
     assert list(runtime.iterdir()) == []
+
+
+def test_a_lab_ends_when_its_state_folder_is_removed(invoke: Invoke, runtime: Path) -> None:
+    up = json.loads(invoke("lab.up", "clusterip", "--json").stdout)
+    fd = os.pidfd_open(up["keeper_pid"])
+    shutil.rmtree(runtime / "hairpin")
+    assert select.select([fd], [], [], DEADLINE_S)[0]
+    os.close(fd)
+
+
+def test_a_lab_whose_keeper_cannot_be_told_is_not_taken_for_a_stale_one(invoke: Invoke, runtime: Path) -> None:
+    assert invoke("lab.up", "clusterip").returncode == 0
+    record = runtime / "hairpin" / "clusterip" / "lab.json"
+    right = record.read_text()
+    saved = json.loads(right)
+    saved["keeper"]["pid"] = 2**22 + 1  # nobody's (proc_sys_kernel(5)), as a PID of another namespace is
+    record.write_text(json.dumps(saved))
+    assert invoke("lab.list").stdout.startswith("no lab stands")
+    again = invoke("lab.up", "clusterip")
+    assert again.returncode == 2
+    assert "its keeper cannot be told from here" in again.stderr
+    record.write_text(right)
+    assert invoke("lab.curl", "client-a", "svc/web").returncode == 0
 
 
 def test_the_state_folder_is_the_callers_alone(invoke: Invoke, runtime: Path) -> None:

@@ -1,0 +1,20 @@
+"""How a task is made, and the words that many tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from invoke import task
+
+from lab.cli.output import plainly
+
+LAB = "the lab to work on; default: $HAIRPIN_LAB, or the only one that stands"
+JSON = "print data for programs instead of text"
+PLACE = "a node, pod or client: web-1, node-1, pod/web-1, pod/NAMESPACE/NAME, node/node-1, client/NAME, router"
+
+
+def command(*names: str, **options: Any) -> Callable[[Callable[..., None]], Any]:  # noqa: ANN401 - invoke has no types
+    """Make a task that ends plainly; short flags would change their meaning as options are added."""
+    name = names[0] if names else None
+    return lambda function: task(name=name, auto_shortflags=False, **options)(plainly(function))

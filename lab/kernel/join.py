@@ -1,0 +1,232 @@
+"""Going into a capsule: for one function of ours, or for a program on our terminal.
+
+Only a child of a process that joined is in the capsule's PID namespace, and so ends with the keeper: whoever goes in
+forks first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import select
+import shutil
+import signal
+import sys
+import termios
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from lab.errors import KernelError, LabError
+from lab.kernel import netns, syscalls
+from lab.kernel.capsule import SPACES, Keeper, current
+from lab.kernel.fork import fork, wait
+
+T = TypeVar("T")
+
+_STANDS = "`invoke lab.list` shows what stands"
+_EX_SOFTWARE, _EX_TEMPFAIL = 70, 75  # sysexits.h
+
+
+def call(keeper: Keeper, function: Callable[[], T]) -> T:
+    """Run `function` in a child inside the capsule, in its own network namespace, and return its (pickled) result.
+
+    What it raises is raised here. Raises `KernelError` if the keeper is gone or ends meanwhile.
+    """
+    read, write = os.pipe()
+    watcher = _fork_inside(keeper, lambda: _answer(function, write), lambda error: _send((False, error), write))
+    os.close(write)
+    try:
+        with os.fdopen(read, "rb") as pipe:
+            raw = pipe.read()
+    except BaseException:  # interrupted: what goes on in there must not go on behind our back
+        os.kill(watcher, signal.SIGTERM)
+        wait(watcher)
+        raise
+    status = wait(watcher)
+    if not raw:
+        raise KernelError(f"the lab ended while it was asked (exit {status})", hint=_STANDS)
+    succeeded, result = pickle.loads(raw)  # noqa: S301 - our own child wrote it
+    if not succeeded:
+        raise result
+    return cast("T", result)
+
+
+def execute(keeper: Keeper, argv: Sequence[str], env: Mapping[str, str], *, enter: Callable[[], None]) -> int:
+    """Run a program inside the capsule on our terminal, after `enter` (to a namespace), and return its exit status.
+
+    The status is 128 + the number of the signal that killed it, 127 when there is no such program, as sh(1) says it.
+    Signals from the terminal are the program's: this process waits for its end, and takes the terminal back.
+    """
+    folder = "/"
+    with suppress(OSError):  # it may have been removed
+        folder = os.getcwd()
+
+    def become() -> None:
+        enter()
+        with suppress(OSError):  # joining put us at "/"; where the caller stood may be hidden in here
+            os.chdir(folder)
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTTOU, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        program = shutil.which(argv[0], path=env.get("PATH"))
+        if program is None:
+            _tell(f"{argv[0]}: no such program on this machine")
+            os._exit(127)
+        os.execve(program, list(argv), dict(env))  # noqa: S606 - an argument list, no shell
+
+    with _terminal_lent():
+        return wait(_fork_inside(keeper, become, lambda error: _tell(f"error: {error}")))
+
+
+def be_at(place: str, *, hostname: str, hosts: Path | None = None) -> None:
+    """Be in the network namespace `place` as `ip netns exec` would put us: with its /sys, and its own host name.
+
+    `hosts`: the file to read as /etc/hosts, if it is not the capsule's.
+    """
+    netns.enter(place)
+    syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS)
+    syscalls.sethostname(hostname)
+    syscalls.mount("sysfs", "/sys", "sysfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
+    if hosts is not None:
+        syscalls.mount(str(hosts), "/etc/hosts", flags=syscalls.MS_BIND)
+
+
+def _tell(text: str) -> None:
+    os.write(2, f"{text}\n".encode(errors="replace"))
+
+
+def _answer(function: Callable[[], object], write: int) -> None:
+    try:
+        result: tuple[bool, object] = (True, function())
+    except Exception as error:  # noqa: BLE001 - the caller's process raises it again
+        if not isinstance(error, LabError):
+            error.add_note("in the capsule:\n" + traceback.format_exc())
+        result = (False, error)
+    _send(result, write)
+
+
+def _send(result: tuple[bool, object], write: int) -> None:
+    raw = memoryview(pickle.dumps(result))
+    while raw:
+        raw = raw[os.write(write, raw) :]
+
+
+def _fork_inside(keeper: Keeper, function: Callable[[], None], refused: Callable[[KernelError], None]) -> int:
+    """Fork a child that runs `function` inside the capsule, and a watcher between; return the watcher's PID.
+
+    Only a child of a process that joined is in the PID namespace. It dies with the keeper (by that namespace) and with
+    the watcher, the watcher with us. A watcher that cannot join tells `refused` why, and ends.
+    """
+    us = os.pidfd_open(os.getpid())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    watcher = fork()
+    if watcher:
+        os.close(us)
+        return watcher
+    try:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be handed on
+        try:
+            _join(keeper)
+            _die_with(us, signal.SIGTERM)
+            watched = os.pidfd_open(os.getpid())
+            inner = fork()
+        except OSError as error:
+            refused(_why_not_inside(error))
+            os._exit(_EX_TEMPFAIL)
+        if inner == 0:
+            _die_with(watched, signal.SIGKILL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            function()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+        _see_to_its_end(inner)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os._exit(wait(inner))
+    except BaseException:  # noqa: BLE001 - nothing may return into the parent's code
+        traceback.print_exc()
+    finally:
+        os._exit(_EX_SOFTWARE)  # even if standard error is closed
+
+
+def _join(keeper: Keeper) -> None:
+    """Enter the keeper's namespaces; children are then in its PID namespace.
+
+    Whoever is inside already may still have mounts of its own (`be_at`), in which a new network namespace would not
+    be seen by the others; only the user namespace cannot be entered twice.
+    """
+    pidfd = keeper.pidfd()
+    if pidfd is None:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    syscalls.setns(pidfd, SPACES | (syscalls.CLONE_NEWUSER if os.geteuid() and not current() else 0))
+    os.close(pidfd)
+    if os.geteuid():
+        syscalls.keep_capabilities()
+
+
+def _why_not_inside(error: OSError) -> KernelError:
+    if error.errno in (errno.ESRCH, errno.ENOMEM):  # ENOMEM: fork(2) in a PID namespace whose first process has ended
+        return KernelError("the lab ended before it could be entered", hint=_STANDS)
+    return KernelError(f"the lab cannot be entered: {error}")
+
+
+def _see_to_its_end(inner: int) -> None:
+    """Let nothing but the child's end be ours: as long as it is not waited for, its PID namespace cannot end.
+
+    So Ctrl-Z is not for us either: the child stops, and so does the command, by which its shell knows.
+    """
+    child = os.pidfd_open(inner)
+
+    def hand_on(_number: int, _frame: object) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child, signal.SIGKILL)
+
+    ignored = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, hand_on)
+
+
+def _die_with(parent: int, number: int) -> None:
+    """Get the signal `number` when our parent ends, of which `parent` is a pidfd; asked too late, end now."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, number)
+    if select.select([parent], [], [], 0)[0]:
+        os._exit(_EX_TEMPFAIL)
+    os.close(parent)
+
+
+@contextmanager
+def _terminal_lent() -> Iterator[None]:
+    """Leave the terminal and its signals to a child, and take them back as they were, even if it was killed.
+
+    It is only taken back by a job in the foreground: from the background it would be taken from the shell that we were
+    started in, which then reads an end of file and exits. SIGCONT tells of `fg` and `bg`.
+    """
+    in_front = False
+    modes: list[Any] | None = None
+
+    def look(*_: object) -> None:
+        nonlocal in_front, modes
+        with suppress(OSError, termios.error):  # not a terminal, or not ours
+            in_front = os.tcgetpgrp(0) == os.getpgrp()
+            if in_front and modes is None:
+                modes = termios.tcgetattr(0)
+
+    handlers = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTTOU)
+    }
+    handlers[signal.SIGCONT] = signal.signal(signal.SIGCONT, look)
+    look()
+    try:
+        yield
+    finally:
+        if in_front and modes is not None:
+            with suppress(OSError, termios.error):  # the terminal itself may be gone
+                os.tcsetpgrp(0, os.getpgrp())
+                termios.tcsetattr(0, termios.TCSADRAIN, modes)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
