@@ -5,23 +5,40 @@ Messages for one network namespace travel together, through a socket that was op
 
 from __future__ import annotations
 
+import errno
 import os
-import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import assert_never
 
 from lab.errors import KernelError
 from lab.kernel import links, netns, rules, syscalls, sysctl
+from lab.kernel.capsule import FOLDER
+from lab.kernel.limits import raise_open_files
 from lab.kernel.netlink import Channel, Message, open_in
-from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth
+from lab.model.ops import (
+    Address,
+    Bridge,
+    Close,
+    Delete,
+    Health,
+    Hosts,
+    Namespace,
+    Neighbour,
+    Op,
+    Remove,
+    Route,
+    Rules,
+    Serve,
+    Sysctl,
+    Veth,
+)
 from lab.plan.describe import describe
 
 Progress = Callable[[str, int, int], None]
-NetlinkOp = Bridge | Veth | Address | Route | Neighbour
+NetlinkOp = Bridge | Veth | Address | Route | Neighbour | Delete
 
-HOSTS = Path("/run/hairpin/hosts")
+HOSTS = FOLDER / "hosts"
 """What /etc/hosts is inside a capsule; `hosts.NAMESPACE` beside it is for a pod of that Kubernetes namespace."""
 
 _PHASES: dict[type, str] = {
@@ -34,26 +51,34 @@ _PHASES: dict[type, str] = {
     Rules: "rules",
     Hosts: "names",
     Serve: "pods",
+    Health: "pods",
+    Close: "pods",
+    Delete: "what goes",
+    Remove: "what goes",
 }
+_THERE, _GONE = (errno.EEXIST,), (errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL)
 _OPEN_NAMESPACES = 128  # files of far ends held open while their messages wait to be sent
 
 
 def build(
     ops: Sequence[Op],
     *,
-    serve: Callable[[Sequence[Serve]], None],
+    serve: Callable[[Sequence[Serve | Health]], None],
+    close: Callable[[Sequence[Close]], None] = lambda _: None,
     progress: Progress | None = None,
+    mend: bool = False,
 ) -> None:
     """Do `ops` in order; `progress(phase, done, total)` counts the ops of each phase.
 
-    `serve` is given all Serve ops at once. Raises `KernelError`, which names the op as `describe` shows it.
+    `serve` is given all Serve and Health ops at once, `close` all Close ops. `mend`: what is there already or gone
+    already is as well. Raises `KernelError`, which names the op as `describe` shows it.
     """
-    _allow_many_files()
+    raise_open_files()
     before = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    builder = _Builder()
+    builder = _Builder(mend=mend)
     try:
         for phase, todo in _phases(ops):
-            for done in builder.do(todo, serve):
+            for done in builder.do(todo, serve, close):
                 if progress:
                     progress(phase, done, len(todo))
         builder.finish()
@@ -75,16 +100,11 @@ def _phases(ops: Sequence[Op]) -> Iterator[tuple[str, list[Op]]]:
     return ((phase, list(run)) for phase, run in groupby(ops, name))
 
 
-def _allow_many_files() -> None:
-    """Raise the soft limit of open files to the hard one: a lab needs one socket per network namespace."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 class _Builder:
     """Where the work stands: which namespace this thread is in, open channels, and messages not yet sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mend: bool = False) -> None:
+        self.mend = mend
         self.here: str | None = None
         self.channels: dict[str, Channel] = {}
         self.pending: list[tuple[Message, NetlinkOp, int]] = []
@@ -99,32 +119,47 @@ class _Builder:
         for fd in self.files:
             os.close(fd)
 
-    def do(self, ops: Sequence[Op], serve: Callable[[Sequence[Serve]], None]) -> Iterator[int]:
+    def do(
+        self,
+        ops: Sequence[Op],
+        serve: Callable[[Sequence[Serve | Health]], None],
+        close: Callable[[Sequence[Close]], None],
+    ) -> Iterator[int]:
         """Do the ops of one phase, yielding how many are done from time to time, and at the end."""
         for done, op in enumerate(ops):
-            match op:
-                case Namespace():
-                    self.namespace(op)
-                    yield done
-                case Sysctl():
-                    self.sysctl(op)
-                case Bridge() | Veth() | Address() | Route() | Neighbour():
-                    if self.queue(op):
-                        yield done
-                case Rules() | Serve():
-                    pass  # all at once, below
-                case Hosts():
-                    _write_hosts(op)
-                case _:
-                    assert_never(op)
+            if self.one(op):
+                yield done
         self.flush()
         if loads := [op for op in ops if isinstance(op, Rules)]:
             self.finish()
             _load(loads)
-        if pods := [op for op in ops if isinstance(op, Serve)]:
+        if pods := [op for op in ops if isinstance(op, (Serve, Health))]:
             self.finish()
             serve(pods)
+        if ended := [op for op in ops if isinstance(op, Close)]:
+            close(ended)
         yield len(ops)
+
+    def one(self, op: Op) -> bool:
+        """Do one op, or put it behind those that wait; return whether this took its time."""
+        match op:
+            case Namespace():
+                self.namespace(op)
+                return True
+            case Remove():
+                self.remove(op)
+                return True
+            case Sysctl():
+                self.sysctl(op)
+            case Bridge() | Veth() | Address() | Route() | Neighbour() | Delete():
+                return self.queue(op)
+            case Hosts():
+                _write_hosts(op)
+            case Rules() | Serve() | Health() | Close():
+                pass  # all at once, see `do`
+            case _:
+                assert_never(op)
+        return False
 
     def namespace(self, op: Namespace) -> None:
         """Make a namespace, stay in it, and open its channel on the way."""
@@ -136,6 +171,17 @@ class _Builder:
         channel = self.channels[op.netns] = Channel(op.netns)
         for refusal in channel.send([links.up(links.LOOPBACK)]):
             raise KernelError(f"{describe(op).splitlines()[1]}: {refusal}")
+
+    def remove(self, op: Remove) -> None:
+        """Remove a namespace, once all that waits is sent; it ends when nobody is in it or has a socket there."""
+        self.finish()
+        if channel := self.channels.pop(op.netns, None):
+            channel.close()
+        try:
+            netns.remove(op.netns)
+        except OSError as error:
+            if not (self.mend and error.errno in _GONE):
+                raise KernelError(f"{describe(op)}: {error}") from None
 
     def sysctl(self, op: Sysctl) -> None:
         """Write one sysctl, in its namespace; on a kernel without IPv6 there is none to switch off."""
@@ -180,6 +226,10 @@ class _Builder:
                 yield 0, links.route(op.destination, via=op.via, index=op.index)
             case Neighbour():
                 yield 0, links.neighbour(op.index, op.address, op.mac)
+            case Delete(what=Veth() as what):
+                yield 0, links.delete_link(what.index)
+            case Delete():
+                yield from ((line, links.undo(message)) for line, message in self.encode(op.what))
             case _:
                 assert_never(op)
 
@@ -197,6 +247,8 @@ class _Builder:
         waiting, self.pending = self.pending, []
         if waiting:
             refusals = self.channel(self.pending_netns).send([message for message, _, _ in waiting])
+            if self.mend:
+                refusals = [one for one in refusals if one.errno not in _done_before(waiting[one.position][1])]
             if refusals:
                 raise KernelError(_refused((waiting[refusal.position], str(refusal)) for refusal in refusals))
         while self.files:
@@ -216,6 +268,11 @@ class _Builder:
         return self.channels[name]
 
 
+def _done_before(op: NetlinkOp) -> tuple[int, ...]:
+    """Return the errors that say that an op was done before."""
+    return _GONE if isinstance(op, Delete) else _THERE
+
+
 def _refused(refusals: Iterable[tuple[tuple[Message, NetlinkOp, int], str]]) -> str:
     return "\n".join(f"{describe(op).splitlines()[line]}: {text}" for (_, op, line), text in refusals)
 
@@ -228,7 +285,7 @@ def _load(ops: Sequence[Rules]) -> None:
     for op in ops:
         if op.counters:
             rules.add_counters(op.netns, op.counters)
-    rules.restore([rules.Load(netns=op.netns, variant=op.variant, family=op.family, text=op.text) for op in ops])
+    rules.restore([rules.Load(netns=op.netns, tool=op.tool, family=op.family, text=op.text, anew=True) for op in ops])
 
 
 def _write_hosts(op: Hosts) -> None:

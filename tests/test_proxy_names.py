@@ -98,3 +98,51 @@ def test_a_protocol_that_is_none_is_refused() -> None:
     assert [names.protocol_name(protocol) for protocol in ("TCP", "UDP", "SCTP")] == ["tcp", "udp", "sctp"]
     with pytest.raises(TopologyError, match="protocol"):
         names.protocol_name("tcp -j ACCEPT")  # type: ignore[arg-type]
+
+
+LONG = "x" * 63
+
+
+@pytest.mark.parametrize(
+    ("port", "endpoint", "expected"),
+    [
+        # pkg/proxy/nftables/proxier_test.go and helpers_test.go
+        ("p80", None, "ULMVA6XW-ns1/svc1/tcp/p80"),
+        ("p80", ("10.180.0.1", 80), "5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"),
+        ("p80", ("fd00:10:180::1", 80), "ZVRFLKHO-ns1/svc1/tcp/p80__fd00.10.180..1/80"),
+        ("p80", ("fd00:10:180::2:1", 80), "2CRNCTTE-ns1/svc1/tcp/p80__fd00.10.180..2.1/80"),
+    ],
+)
+def test_nftables_mode_calls_a_chain_as_kube_proxy_does(
+    port: str, endpoint: tuple[str, int] | None, expected: str
+) -> None:
+    at = (ip_address(endpoint[0]), endpoint[1]) if endpoint else None
+    assert names.nft_name("ns1", "svc1", "tcp", port, at) == expected
+
+
+def test_nftables_mode_ends_a_port_without_a_name_in_a_slash() -> None:
+    assert names.nft_name("default", "a", "tcp", "").endswith("-default/a/tcp/")
+    assert names.nft_name("default", "a", "udp", "", (ip_address("10.0.0.1"), 80)).endswith(
+        "-default/a/udp/__10.0.0.1/80"
+    )
+
+
+@pytest.mark.parametrize(("length", "cut"), [(240, False), (241, True), (248, True)])
+def test_nftables_mode_cuts_names_to_240_letters_and_keeps_their_hash(length: int, cut: bool) -> None:  # noqa: FBT001
+    groups = ["1111"] * 8
+    bare = f"{'h' * 8}-{LONG}/{LONG}/tcp/{LONG}__{'.'.join(groups)}/80"
+    port = LONG[: len(LONG) - (len(bare) - length)]
+    address = ip_address(":".join(groups))
+    name = names.nft_name(LONG, LONG, "tcp", port, (address, 80))
+    text = f"{LONG}/{LONG}/tcp/{port}__{'.'.join(groups)}/80"
+    whole = f"{b32encode(sha256(text.encode()).digest())[:8].decode()}-{text}"
+    assert len(whole) == length
+    assert name == (f"{whole[:237]}..." if cut else whole)
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_nftables_mode_refuses_a_hostile_name(word: str) -> None:
+    for trio in ((word, "web", "http"), ("default", word, "http"), ("default", "web", word)):
+        if trio[2]:
+            with pytest.raises(TopologyError, match="cannot stand in a rule"):
+                names.nft_name(trio[0], trio[1], "tcp", trio[2])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
-import pytest
 from msgspec.structs import replace as change
 
-from lab.errors import LabError
 from lab.model import kubernetes as k8s
 from lab.model.cluster import Cluster
 from lab.model.lab import Lab, LabMeta
+from lab.model.nft_ruleset import NftRuleset
+from lab.model.ruleset import Ruleset
 from lab.proxy.node import node_rules, node_sysctls
 
 CLUSTER = Cluster(
@@ -84,18 +84,47 @@ def test_the_gate_for_external_ips_is_obeyed() -> None:
 
 
 def test_without_nfacct_no_counter_is_asked_for() -> None:
-    assert node_rules(CLUSTER, "node-1")[0].counters
-    assert node_rules(CLUSTER, "node-1", counters=False)[0].counters == ()
+    having, lacking = (node_rules(CLUSTER, "node-1", counters=there)[0] for there in (True, False))
+    assert isinstance(having, Ruleset)
+    assert isinstance(lacking, Ruleset)
+    assert having.counters
+    assert not lacking.counters
 
 
-def test_nftables_mode_is_refused_until_it_is_there() -> None:
-    with pytest.raises(LabError, match="nftables mode is not there yet"):
-        node_rules(proxied(change(CLUSTER.proxy, mode="nftables")), "node-1")
+def test_nftables_mode_makes_a_table_of_each_family() -> None:
+    ipv4, ipv6 = node_rules(proxied(change(CLUSTER.proxy, mode="nftables")), "node-1")
+    assert ipv4.restore_text().startswith("table ip kube-proxy {\n")
+    assert ipv6.restore_text().startswith("table ip6 kube-proxy {\n")
+    assert list(ipv4.chains_of("default/web"))
+    assert not list(ipv6.chains_of("default/web"))
+
+
+def test_node_ports_of_nftables_mode_are_on_the_nodes_own_address() -> None:
+    cluster = proxied(change(CLUSTER.proxy, mode="nftables"))
+    ipv4, ipv6 = node_rules(cluster, "node-2", interfaces=[ip_address("192.168.0.11"), ip_address("10.244.2.1")])
+    assert isinstance(ipv4, NftRuleset)
+    assert isinstance(ipv6, NftRuleset)
+    own = ipv4.set("nodeport-ips")
+    assert own is not None
+    assert [element.key for element in own.elements] == ["192.168.0.11"]
+    assert ipv6.set("nodeport-ips") is None  # the node has no IPv6 address to limit them to
+
+
+def test_the_ranges_of_service_cidrs_matter_to_nftables_mode_alone() -> None:
+    cidrs = k8s.ServiceCIDR(
+        metadata=k8s.ObjectMeta(name="kubernetes"), spec=k8s.ServiceCIDRSpec(cidrs=(ip_network("10.96.0.0/16"),))
+    )
+    cluster = replace(proxied(change(CLUSTER.proxy, mode="nftables")), service_cidrs=(cidrs,))
+    dropped = ["ip daddr { 10.96.0.0/16 } drop" in ruleset.restore_text() for ruleset in node_rules(cluster, "node-1")]
+    assert dropped == [True, False]
+    without = node_rules(CLUSTER, "node-1")[0]
+    assert node_rules(replace(CLUSTER, service_cidrs=(cidrs,)), "node-1")[0] == without
 
 
 def test_route_localnet_is_set_only_where_node_ports_answer_on_localhost() -> None:
     key = "net.ipv4.conf.all.route_localnet"
     assert dict(node_sysctls(CLUSTER, "node-1"))[key] == "1"
+    assert key not in dict(node_sysctls(proxied(change(CLUSTER.proxy, mode="nftables")), "node-1"))
     limited = proxied(change(CLUSTER.proxy, node_port_addresses=("primary",)))
     assert key not in dict(node_sysctls(limited, "node-1"))
 

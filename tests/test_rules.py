@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from lab.errors import KernelError
 from lab.kernel import command, rules
 from lab.kernel.command import Command, Done
+
+BOTH: tuple[rules.Family, rules.Family] = ("ipv4", "ipv6")
 
 
 def restore_text(services: int, endpoints: int) -> str:
@@ -97,7 +99,9 @@ def test_only_tables_that_are_too_long_are_done_again_in_parts(monkeypatch: pyte
         ]
 
     monkeypatch.setattr(command, "run_all", run_all)
-    rules.restore([rules.Load(netns=n, variant="nft", family="ipv4", text=t) for n, t in (("a", large), ("b", small))])
+    rules.restore(
+        [rules.Load(netns=n, tool="iptables-nft", family="ipv4", text=t) for n, t in (("a", large), ("b", small))]
+    )
     assert [(each.netns, each.stdin) for each in ran[:2]] == [("a", large), ("b", small)]
     assert [(each.netns, each.stdin) for each in ran[2:]] == [("a", part) for part in rules.parts(rest)]
 
@@ -111,13 +115,109 @@ def test_what_is_refused_is_told_with_the_line_that_the_program_names(monkeypatc
 
     monkeypatch.setattr(command, "run_all", run_all)
     with pytest.raises(KernelError) as caught:
-        rules.restore([rules.Load(netns="node-1", variant="legacy", family="ipv4", text=text)])
+        rules.restore([rules.Load(netns="node-1", tool="iptables-legacy", family="ipv4", text=text)])
     assert caught.value.message == (
         "in node-1: iptables-legacy-restore --wait 5 --noflush --counters: exit 2: failed\nError at line: 2\n"
         "line 2: -A NOWHERE -j ACCEPT"
     )
 
 
+def nft_table(chains: int) -> str:
+    blocks = "".join(f"\tchain service-{number} {{\n\t\tdrop\n\t}}\n" for number in range(chains))
+    return f"table ip kube-proxy {{\n{blocks}}}\n"
+
+
+def nft_with_room_for(letters: int, ran: list[str]) -> Callable[..., list[Done]]:
+    """Return a `run_all` of an nft whose transactions hold so many letters."""
+
+    def run_all(commands: Sequence[Command], timeout_s: float) -> list[Done]:
+        assert timeout_s > 0
+        assert {each.argv for each in commands} == {("nft", "-f", "-")}
+        ends = []
+        for each in commands:
+            fits = len(each.stdin) <= letters
+            if fits:
+                ran.append(each.stdin)
+            said = "" if fits else "netlink: Error: Could not process rule: Message too long\n"
+            ends.append(Done(command=each, status=int(not fits), stdout="", stderr=said))
+        return ends
+
+    return run_all
+
+
+def test_a_table_that_fits_is_one_transaction_of_nft(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(command, "run_all", nft_with_room_for(100_000, ran))
+    rules.restore([rules.Load(netns="a", tool="nft", family="ipv4", text=nft_table(100))])
+    assert ran == [nft_table(100)]
+
+
+def test_a_table_that_does_not_fit_is_cut_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(command, "run_all", nft_with_room_for(1000, ran))
+    rules.restore([rules.Load(netns="a", tool="nft", family="ipv4", text=nft_table(100))])
+    assert len(ran) > 3
+    assert re.findall(r"service-\d+", "".join(ran)) == [f"service-{number}" for number in range(100)]
+
+
+def test_a_long_table_is_never_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(command, "run_all", nft_with_room_for(10_000_000, ran))
+    rules.restore([rules.Load(netns="a", tool="nft", family="ipv4", text=nft_table(20_000))])
+    assert 2 <= len(ran) <= 5
+
+
+def test_what_cannot_be_cut_is_refused_with_the_limit_s_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "run_all", nft_with_room_for(10, []))
+    one = "table ip kube-proxy {\n\tset a {\n\t\ttype ipv4_addr\n\t\telements = {\n\t\t\t10.0.0.1\n\t\t}\n\t}\n}\n"
+    for text in (nft_table(1), one):
+        with pytest.raises(KernelError, match=r"in a: nft -f -: exit 1: .*Message too long") as caught:
+            rules.restore([rules.Load(netns="a", tool="nft", family="ipv4", text=text)])
+        assert "net.core.wmem_default" in caught.value.hint
+
+
 def test_a_counter_s_name_that_the_kernel_would_cut_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than an nfacct name may be"):
         rules._counter("x" * 32)
+
+
+def test_legacy_iptables_has_a_lock_for_each_namespace_however_long_its_name() -> None:
+    names = ["n" * 253, "n" * 252 + "m"]
+    loads = [
+        rules.Load(netns=name, tool="iptables-legacy", family=family, text="") for name in names for family in BOTH
+    ]
+    locks = {rules._command(load, "").env["XTABLES_LOCKFILE"] for load in loads}
+    assert len(locks) == 4
+    assert max(len(lock.rpartition("/")[2]) for lock in locks) <= 255
+
+
+CHANGE = """\
+*nat
+:KUBE-SVC-NEW - [0:0]
+:KUBE-SEP-NEW - [0:0]
+:KUBE-SVC-OLD - [0:0]
+:KUBE-SEP-OLD - [0:0]
+-A KUBE-SVC-NEW -j KUBE-SEP-NEW
+-A KUBE-SEP-NEW -j DNAT --to-destination 10.244.1.2:80
+-D KUBE-SERVICES -d 10.96.0.9/32 -j KUBE-SVC-OLD
+-I KUBE-SERVICES 1 -d 10.96.0.10/32 -j KUBE-SVC-NEW
+-X KUBE-SVC-OLD
+-X KUBE-SEP-OLD
+COMMIT
+"""
+
+
+def test_a_chain_is_emptied_and_deleted_only_when_nothing_jumps_there_any_more() -> None:
+    lines = [line for part in rules.parts(CHANGE, rules=2) for line in part.splitlines()]
+    gone = lines.index("-D KUBE-SERVICES -d 10.96.0.9/32 -j KUBE-SVC-OLD")
+    assert gone < lines.index(":KUBE-SVC-OLD - [0:0]") < lines.index("-X KUBE-SVC-OLD")
+    assert lines.index("-A KUBE-SVC-NEW -j KUBE-SEP-NEW") < lines.index(
+        "-I KUBE-SERVICES 1 -d 10.96.0.10/32 -j KUBE-SVC-NEW"
+    )
+    assert sorted(line for line in lines if line not in ("*nat", "COMMIT")) == sorted(CHANGE.splitlines()[1:-1])
+
+
+def test_a_chain_that_fits_into_a_part_is_not_cut() -> None:
+    for part in rules.parts(CHANGE, rules=3):
+        for chain in ("KUBE-SVC-NEW", "KUBE-SEP-NEW"):
+            assert (f":{chain} " in part) == (f"-A {chain} " in part)

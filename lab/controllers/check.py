@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.controllers import expect
-from lab.controllers.endpoints import SERVICE_NAME
-from lab.controllers.ranges import LAB
-from lab.controllers.services import FAMILY_OF, headless
+from lab.controllers.services import FAMILY_OF
 from lab.model.address import family_of
-from lab.model.cluster import ROUTER
-from lab.model.kubernetes import EndpointSlice, KubeProxyConfiguration, Pod, Service
-from lab.parse.mistake import did_you_mean, listed, show
+from lab.model.cluster import ROUTER, headless
+from lab.model.kubernetes import HIGHEST_PORT, EndpointSlice, KubeProxyConfiguration, Pod, Service
+from lab.model.labels import SERVICE_NAME
+from lab.model.status import shown
+from lab.parse.mistake import LAB, did_you_mean, listed, show
+from lab.proxy.classic import NO_NFTABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from lab.model.kubernetes import ContainerPort, Object, ServicePort
     from lab.parse.mistake import Mistakes, Path
 
-HIGHEST_PORT = 65535
-
 
 def check(
     cluster: Cluster, objects: Mapping[int, Object], nodes: list[Numbered], placed: list[Placed], out: Mistakes
 ) -> None:
     """Report what is wrong with a lab as a whole; the objects' own shapes are right already."""
+    if cluster.spec.release == "classic" and cluster.mode == "nftables":
+        out.add(LAB, ("spec", "release"), NO_NFTABLES)
     _objects(objects, out)
     _machines(cluster, nodes, placed, out)
     _pod_ports(placed, out)
@@ -73,9 +74,8 @@ def _machines(cluster: Cluster, nodes: list[Numbered], placed: list[Placed], out
         claim(client.name, f"client {client.name}", LAB, ("spec", "clients", index, "name"))
     for one in placed:
         meta = one.pod.metadata
-        elsewhere = meta.namespace != "default"
-        name = f"{meta.namespace}_{meta.name}" if elsewhere else meta.name
-        claim(name, f"pod {meta.namespace}/{meta.name}" if elsewhere else f"pod {meta.name}", one.at, _NAME)
+        name = meta.name if meta.namespace == "default" else f"{meta.namespace}_{meta.name}"
+        claim(name, f"pod {shown(meta)}", one.at, _NAME)
 
 
 def _pod_ports(placed: list[Placed], out: Mistakes) -> None:

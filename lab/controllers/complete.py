@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from lab.controllers import check, endpoints, nodes, pods, services
-from lab.controllers.ranges import LAB, SERVICE_CIDR, Book, LabRanges, Named, check_apart, lab_ranges
+from lab.controllers.ranges import SERVICE_CIDR, Book, LabRanges, Named, check_apart, lab_ranges
 from lab.errors import TopologyError
-from lab.model.cluster import Cluster, networks
+from lab.model.cluster import Cluster, networks, pod_addresses
 from lab.model.kubernetes import (
     Deployment,
     EndpointSlice,
     KubeProxyConfiguration,
     Node,
     Object,
+    Pod,
     Service,
     ServiceCIDR,
 )
-from lab.parse.mistake import Mistakes, show_path
+from lab.model.status import shown
+from lab.parse.mistake import LAB, Mistakes, show_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,11 +41,12 @@ def complete(lab: Lab, objects: Sequence[Object]) -> Cluster:
     cluster = assemble(lab, numbered, out)
     if out.kept:
         every: dict[int, Lab | Object] = {LAB: lab, **numbered}
-        raise TopologyError([f"{_title(every[one.at])}: {show_path(one.path)}: {one.text}" for one in out.kept])
+        raise TopologyError([f"{title(every[one.at])}: {show_path(one.path)}: {one.text}" for one in out.kept])
     return cluster
 
 
-def _title(one: Lab | Object) -> str:
+def title(one: Lab | Object) -> str:
+    """Return what messages call an object."""
     return one.kind if isinstance(one, KubeProxyConfiguration) else f"{one.kind} {one.metadata.name}"
 
 
@@ -51,8 +54,12 @@ def _of(kind: type[_Kind], objects: Mapping[int, object]) -> dict[int, _Kind]:
     return {number: one for number, one in objects.items() if isinstance(one, kind)}
 
 
-def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes) -> Cluster:
-    """Return the cluster; when `out` got mistakes, each with its object's number (-1: the Lab), it is not complete."""
+def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes, *, gone: Sequence[Pod] | None = None) -> Cluster:
+    """Return the cluster; when `out` got mistakes, each with its object's number (-1: the Lab), it is not complete.
+
+    `gone`: in a lab that stands, the pods that just went. Their names and addresses are not given again at once, so
+    that nobody takes a new pod for an old one; and new pods go where there are few instead of in turn.
+    """
     spec = lab.spec
     ranges = lab_ranges(spec.network, out)
     book = Book(out)
@@ -63,7 +70,8 @@ def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes) -> Cluster:
     nodes.claim_nodes(numbered, ranges, book)
     nodes.claim_clients(spec.clients, ranges.clients, book)
     by_name = {node.metadata.name: node for _, _, node in numbered}
-    placed = pods.schedule(pods.all_pods(objects, out), list(by_name), out)
+    found_pods = pods.all_pods(objects, out, [pod.metadata.key for pod in gone or ()])
+    placed = pods.schedule(found_pods, list(by_name), out, spread=gone is not None)
     pods.claim_pods(placed, by_name, book)
     found = _of(Service, objects)
     services.claim_services(found, ranges.services, [net for one in cidrs.values() for net in one.spec.cidrs], book)
@@ -71,6 +79,8 @@ def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes) -> Cluster:
     complete_nodes = nodes.give_node_addresses(numbered, ranges.nodes, book)
     by_name = {node.metadata.name: node for node in complete_nodes}
     clients = nodes.give_client_addresses(spec.clients, ranges.clients, book)
+    for address, owner in ((address, pod) for pod in gone or () for address in pod_addresses(pod)):
+        book.owners.setdefault(address, f"pod {shown(owner.metadata)}, which is going")
     complete_pods = pods.give_pod_addresses(placed, by_name, book)
     found = services.give_cluster_ips(found, ranges.services, book)
     found = services.give_node_ports(found, out)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.controllers.services import FAMILY_OF, headless
+from lab.controllers.services import FAMILY_OF
 from lab.model.address import family_of
-from lab.model.cluster import pod_addresses
+from lab.model.cluster import headless, pod_addresses
 from lab.model.kubernetes import (
     EndpointConditions,
     EndpointPort,
@@ -18,6 +18,7 @@ from lab.model.kubernetes import (
     ObjectReference,
     SliceEndpoint,
 )
+from lab.model.labels import HEADLESS, MANAGED_BY, SERVICE_NAME, ZONE
 from lab.parse.mistake import did_you_mean, listed, show
 
 if TYPE_CHECKING:
@@ -27,12 +28,7 @@ if TYPE_CHECKING:
     from lab.model.kubernetes import Node, Pod, Service, ServicePort
     from lab.parse.mistake import Mistakes
 
-SERVICE_NAME = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
-HEADLESS = "service.kubernetes.io/headless"
-ZONE = "topology.kubernetes.io/zone"
-READY = EndpointConditions(ready=True, serving=True, terminating=False)
 
 Ports = tuple[EndpointPort, ...]
 
@@ -65,12 +61,11 @@ def derive(
     out: Mistakes,
 ) -> list[EndpointSlice]:
     """Return the slices of the Services that have a selector and were given no slices."""
-    served = {(one.metadata.namespace, one.metadata.labels.get(SERVICE_NAME, "")) for one in given}
+    served = {one.service_key for one in given}
     zones = {name: node.metadata.labels.get(ZONE) for name, node in nodes.items()}
     slices: list[EndpointSlice] = []
     for at, service in services.items():
-        meta, spec = service.metadata, service.spec
-        if spec.type == "ExternalName" or (meta.namespace, meta.name) in served:
+        if service.spec.type == "ExternalName" or service.metadata.key in served:
             continue
         pods = selection.of(service)
         if pods:
@@ -109,7 +104,7 @@ def _slices(service: Service, pods: list[Pod], zones: Mapping[str, str | None]) 
             address = next((one for one in pod_addresses(pod) if family_of(one) == FAMILY_OF[name]), None)
             ports = _resolve(service, pod) if named else same
             if address is not None and (ports or headless(service)):
-                groups.setdefault(ports, []).append(_endpoint(pod, address, zones))
+                groups.setdefault(ports, []).append(_endpoint(service, pod, address, zones))
         for number, (ports, endpoints) in enumerate(groups.items(), 1):
             suffix = name.lower() if number == 1 else f"{name.lower()}-{number}"
             yield EndpointSlice(
@@ -130,11 +125,20 @@ def _resolve(service: Service, pod: Pod) -> Ports:
     return tuple(EndpointPort(name=port.name, port=number, protocol=port.protocol) for port, number in found if number)
 
 
-def _endpoint(pod: Pod, address: IPAddress, zones: Mapping[str, str | None]) -> SliceEndpoint:
+def _endpoint(service: Service, pod: Pod, address: IPAddress, zones: Mapping[str, str | None]) -> SliceEndpoint:
     return SliceEndpoint(
         addresses=(address,),
-        conditions=READY,
+        conditions=conditions(service, pod),
         node_name=pod.spec.node_name,
         zone=zones.get(pod.spec.node_name),
         target_ref=ObjectReference(kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name),
     )
+
+
+def conditions(service: Service, pod: Pod) -> EndpointConditions:
+    """Return an endpoint's conditions: a terminating pod may still be serving, but is ready only if all are published.
+
+    Source: podToEndpoint() in staging/src/k8s.io/endpointslice/utils.go.
+    """
+    ready = service.spec.publish_not_ready_addresses or (pod.ready and not pod.terminating)
+    return EndpointConditions(ready=ready, serving=pod.ready, terminating=pod.terminating)

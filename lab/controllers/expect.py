@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from lab.controllers.ranges import LAB
 from lab.errors import TopologyError
 from lab.model.lab import FlowExpectation
-from lab.parse.mistake import did_you_mean, listed, show
+from lab.parse.mistake import LAB, did_you_mean, listed, show
 from lab.parse.place import Kind, Place, find, places
 from lab.parse.target import destination_among, sources_among, target_among
 
@@ -41,18 +41,21 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
     if one.error and (one.answer or one.shares):
         text = "an error and an answer are expected at once; expected one of the two"
         out.add(LAB, (*path, "error"), text)
-    _try(out, (*path, "from"), lambda: target_among(known, one.from_))
-    _try(out, (*path, "to"), lambda: _to(known, one))
+    _try(out, (*path, "from"), partial(target_among, known, one.from_))
+    _try(out, (*path, "to"), partial(_to, known, one))
     if one.answer:
-        several = not isinstance(one.answer.by, str)
-        for number, name in enumerate(one.answer.by if several else (one.answer.by,)):
-            place: Path = (*path, "answer", "by", number) if several else (*path, "answer", "by")
-            _try(out, place, lambda name=name: _who(known, name))  # type: ignore[misc] # a default binds the name now
+        by = one.answer.by
+        where: Path = (*path, "answer", "by")
+        named = [(where, by)] if isinstance(by, str) else [((*where, number), name) for number, name in enumerate(by)]
+        for place, name in named:
+            _try(out, place, partial(find, known, name, kinds=POD))
         if one.answer.source:
-            _try(out, (*path, "answer", "source"), lambda: sources_among(cluster, known, one.answer.source))  # type: ignore[union-attr]
-    single = isinstance(one.flow, FlowExpectation)
-    for number, flow in enumerate((one.flow,) if isinstance(one.flow, FlowExpectation) else one.flow):
-        _flow(cluster, known, flow, (*path, "flow") if single else (*path, "flow", number), out)
+            _try(out, (*path, "answer", "source"), partial(sources_among, cluster, known, one.answer.source))
+    if isinstance(one.flow, FlowExpectation):
+        _flow(cluster, known, one.flow, (*path, "flow"), out)
+    else:
+        for number, flow in enumerate(one.flow):
+            _flow(cluster, known, flow, (*path, "flow", number), out)
 
 
 def _to(known: list[Place], one: Expectation) -> None:
@@ -63,10 +66,6 @@ def _to(known: list[Place], one: Expectation) -> None:
     destination_among(known, one.to, source=asker, protocol=one.protocol, port=one.port)
 
 
-def _who(known: list[Place], name: str) -> None:
-    find(known, name, kinds=POD)
-
-
 def _flow(cluster: Cluster, known: list[Place], flow: FlowExpectation, path: Path, out: Mistakes) -> None:
     nodes = [node.metadata.name for node in cluster.nodes]
     if flow.node not in nodes:
@@ -74,4 +73,4 @@ def _flow(cluster: Cluster, known: list[Place], flow: FlowExpectation, path: Pat
         out.add(LAB, (*path, "node"), text, certain=False)
     for name, value in (("dnat", flow.dnat), ("snat", flow.snat)):
         if isinstance(value, str):
-            _try(out, (*path, name), lambda value=value: sources_among(cluster, known, value))  # type: ignore[misc]
+            _try(out, (*path, name), partial(sources_among, cluster, known, value))

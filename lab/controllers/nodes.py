@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from lab.controllers.ranges import FIRST, LAB, NODE_PODS, Named, Pool, by_family, subnet
+from lab.controllers.ranges import FIRST, NODE_PODS, Named, Pool, by_family, subnet
 from lab.model.address import family_of
-from lab.model.cluster import gateway, pod_cidrs
+from lab.model.cluster import CBR, gateway, pod_cidrs
 from lab.model.kubernetes import Node, NodeAddress, NodeSpec, NodeStatus, ObjectMeta
-from lab.parse.mistake import Path, show
+from lab.model.labels import HOSTNAME
+from lab.parse.mistake import LAB, Path, show
 from lab.parse.values import address
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def claim_nodes(nodes: list[Numbered], ranges: LabRanges, book: Book) -> None:
     for number, _, node in nodes:
         name = node.metadata.name
         for network in pod_cidrs(node):
-            book.owners.setdefault(gateway(network), f"{name}/cbr0")
+            book.owners.setdefault(gateway(network), f"{name}/{CBR}")
         for index, entry in enumerate(node.status.addresses):
             path: Path = ("status", "addresses", index, "address")
             if entry.type != "InternalIP":
@@ -155,7 +156,7 @@ def _give_node(node: Node, pools: dict[Family, Pool], out: Mistakes) -> Node:
     others = tuple(entry for entry in node.status.addresses if entry.type not in ("InternalIP", "Hostname"))
     hostname = NodeAddress(type="Hostname", address=name)
     addresses = (*(by_fam[family] for family in pools if family in by_fam), *others, hostname)
-    labels = {"kubernetes.io/hostname": name, **node.metadata.labels}
+    labels = {HOSTNAME: name, **node.metadata.labels}
     return replace(node, metadata=replace(node.metadata, labels=labels), status=NodeStatus(addresses=addresses))
 
 

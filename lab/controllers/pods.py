@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from lab.controllers.deployments import reconcile
 from lab.controllers.ranges import FIRST_POD, Pool
 from lab.model.address import family_of
 from lab.model.cluster import node_addresses, pod_addresses, pod_cidrs
-from lab.model.kubernetes import Deployment, ObjectMeta, Pod, PodIP, PodStatus
+from lab.model.kubernetes import Deployment, Pod, PodIP
+from lab.model.status import shown
 from lab.parse.mistake import did_you_mean, listed, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from lab.controllers.deployments import Key
     from lab.controllers.ranges import Book
     from lab.model.address import IPAddress
     from lab.model.kubernetes import Node
@@ -33,38 +37,37 @@ class Placed:
     given: bool
 
 
-def all_pods(objects: Mapping[int, object], out: Mistakes) -> list[Placed]:
-    """Return Pods, and the pods NAME-1, NAME-2, ... of Deployments, in the order of the file."""
+def all_pods(objects: Mapping[int, object], out: Mistakes, reserved: Collection[Key] = ()) -> list[Placed]:
+    """Return the pods in the order of the file: the given ones, and those that Deployments lack.
+
+    Pods that are too many for their Deployment are left out; `reserved` names are not given to new ones.
+    """
+    replicas = reconcile(objects, reserved)
     placed = []
     for at, one in objects.items():
-        if isinstance(one, Pod):
+        if isinstance(one, Pod) and at not in replicas.surplus:
             placed.append(Placed(at, ("spec",), one, given=True))
         elif isinstance(one, Deployment):
-            placed.extend(_replicas(at, one, out))
+            _check_selector(at, one, out)
+            placed += [Placed(at, ("spec", "template", "spec"), pod, given=False) for pod in replicas.missing[at]]
     return placed
 
 
-def _replicas(at: int, deployment: Deployment, out: Mistakes) -> Iterable[Placed]:
-    template = deployment.spec.template
-    labels = template.metadata.labels
+def _check_selector(at: int, deployment: Deployment, out: Mistakes) -> None:
+    labels = deployment.spec.template.metadata.labels
     for key, value in deployment.spec.selector.match_labels.items():
         if labels.get(key) != value:
             text = f"the template's labels have no {key}: {show(value)}; expected the selector to match its own pods"
             out.add(at, ("spec", "selector", "matchLabels", key), text, certain=False)
-    for index in range(1, deployment.spec.replicas + 1):
-        meta = ObjectMeta(
-            name=f"{deployment.metadata.name}-{index}",
-            namespace=deployment.metadata.namespace,
-            labels=labels,
-            annotations=template.metadata.annotations,
-        )
-        yield Placed(at, ("spec", "template", "spec"), Pod(metadata=meta, spec=template.spec), given=False)
 
 
-def schedule(placed: list[Placed], names: list[str], out: Mistakes) -> list[Placed]:
-    """Return the pods with a node each: the one they name, or the next one in turn."""
+def schedule(placed: list[Placed], names: list[str], out: Mistakes, *, spread: bool = False) -> list[Placed]:
+    """Return the pods with a node each: the one they name, or the next one in turn.
+
+    `spread`: instead of in turn, on the node with the fewest pods like it, then with the fewest pods.
+    """
+    choose = _Spread(placed, names) if spread else _Turn(names)
     known = frozenset(names)
-    turn = cycle(names)
     result = []
     reported = set()
     for one in placed:
@@ -73,10 +76,46 @@ def schedule(placed: list[Placed], names: list[str], out: Mistakes) -> list[Plac
             reported.add(one.at)
             text = f"there is no node {show(wanted)}; expected {listed(names)}{did_you_mean(wanted, names)}"
             out.add(one.at, (*one.spec, "nodeName"), text, certain=False)
-        node = wanted if wanted in known else next(turn)
+        node = wanted if wanted in known else choose(one)
         pod = one.pod if node == wanted else replace(one.pod, spec=replace(one.pod.spec, node_name=node))
         result.append(Placed(one.at, one.spec, pod, one.given))
     return result
+
+
+class _Turn:
+    """Chooses one node after the other."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = cycle(names)
+
+    def __call__(self, _: Placed) -> str:
+        return next(self._names)
+
+
+class _Spread:
+    """Chooses the node with the fewest pods that look alike (by their labels), then with the fewest pods."""
+
+    def __init__(self, placed: list[Placed], names: list[str]) -> None:
+        self._names = names
+        self._alike: Counter[tuple[object, str]] = Counter()
+        self._all: Counter[str] = Counter()
+        for one in placed:
+            if one.pod.spec.node_name:
+                self._count(one, one.pod.spec.node_name)
+
+    def __call__(self, one: Placed) -> str:
+        kin = _kin(one)
+        node = min(self._names, key=lambda name: (self._alike[kin, name], self._all[name]))
+        self._count(one, node)
+        return node
+
+    def _count(self, one: Placed, node: str) -> None:
+        self._alike[_kin(one), node] += 1
+        self._all[node] += 1
+
+
+def _kin(one: Placed) -> object:
+    return one.pod.metadata.namespace, frozenset(one.pod.metadata.labels.items())
 
 
 def claim_pods(placed: list[Placed], nodes: Mapping[str, Node], book: Book) -> None:
@@ -89,16 +128,11 @@ def claim_pods(placed: list[Placed], nodes: Mapping[str, Node], book: Book) -> N
         for index, address in enumerate(pod_addresses(one.pod)):
             path: Path = ("status", "podIPs", index, "ip") if several else ("status", "podIP")
             if any(address in network for network in ranges):
-                book.claim(address, _who(one.pod), one.at, path)
+                book.claim(address, f"pod {shown(one.pod.metadata)}", one.at, path)
             else:
                 where = listed(map(str, ranges))
                 text = f"the address {address} is not in the pod range of {one.pod.spec.node_name}"
                 book.out.add(one.at, path, f"{text}; expected one of {where}", certain=False)
-
-
-def _who(pod: Pod) -> str:
-    meta = pod.metadata
-    return f"pod {meta.name}" if meta.namespace == "default" else f"pod {meta.namespace}/{meta.name}"
 
 
 @dataclass(slots=True)
@@ -132,16 +166,16 @@ def _give_pod(one: Placed, pools: _Pools) -> Pod:
         family = family_of(pool.network)
         if family in mine:
             continue
-        taken = pool.take(_who(pod))
+        taken = pool.take(f"pod {shown(pod.metadata)}")
         if taken is not None:
             mine[family] = taken
         elif id(pool) not in pools.dry:
             pools.dry.add(id(pool))
-            text = f"the pod range {pool.network} of {name} is exhausted at {_who(pod)}"
+            text = f"the pod range {pool.network} of {name} is exhausted at pod {shown(pod.metadata)}"
             pools.book.out.add(one.at, one.spec, f"{text}; expected fewer pods or more nodes", certain=False)
     return _with(pod, [mine[family] for family in map(family_of, pod_cidrs(pools.nodes[name])) if family in mine])
 
 
 def _with(pod: Pod, addresses: Iterable[IPAddress]) -> Pod:
     ips = tuple(PodIP(ip=address) for address in addresses)
-    return replace(pod, status=PodStatus(pod_ip=ips[0].ip if ips else None, pod_ips=ips))
+    return replace(pod, status=replace(pod.status, pod_ip=ips[0].ip if ips else None, pod_ips=ips))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from lab.model.address import Family, IPAddress, IPNetwork, family_of
 from lab.model.cluster import networks
 from lab.model.lab import Network
+from lab.parse.mistake import LAB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from lab.parse.mistake import Mistakes, Path
 
-LAB = -1  # the Lab document's number among the objects
 FIRST = 10  # the host part of the first node, client and ClusterIP
 FIRST_POD = 2  # .1 is the node's bridge
 NODE_PREFIX: Mapping[Family, int] = {"ipv4": 24, "ipv6": 64}  # kube-controller-manager's --node-cidr-mask-size-*

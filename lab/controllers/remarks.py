@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.controllers.endpoints import SERVICE_NAME, Selection
+from lab.controllers.endpoints import Selection
 from lab.controllers.services import NODE_PORTS
 from lab.model.cluster import full_name, node_addresses, pod_addresses
 from lab.parse.mistake import listed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def notes(cluster: Cluster) -> tuple[str, ...]:
     """Return a sentence for each thing in a complete cluster that is allowed and may surprise."""
     selection = Selection(cluster.pods)
-    served = {(one.metadata.namespace, one.metadata.labels.get(SERVICE_NAME, "")) for one in cluster.slices}
+    served = {one.service_key for one in cluster.slices}
     found: list[str] = []
     for service in cluster.services:
         found.extend(_of_service(service, served, selection))
@@ -31,12 +31,12 @@ def _of_service(service: Service, served: set[tuple[str, str]], selection: Selec
     name, spec = full_name(service), service.spec
     if spec.type == "ExternalName":
         return
-    if (service.metadata.namespace, service.metadata.name) not in served and not selection.of(service):
+    if service.metadata.key not in served and not selection.of(service):
         labels = ",".join(f"{key}={value}" for key, value in spec.selector.items())
         yield (
             f"{name} selects {labels}, which no pod has: it has no endpoints"
             if labels
-            else (f"{name} has no selector and no EndpointSlice: it has no endpoints")
+            else f"{name} has no selector and no EndpointSlice: it has no endpoints"
         )
     for port in spec.ports:
         if port.node_port and port.node_port not in NODE_PORTS:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from lab.controllers.ranges import FAMILY_NAMES, FIRST, LAB, Pool
+from lab.controllers.ranges import FAMILY_NAMES, FIRST, Pool
 from lab.model.address import family_of
-from lab.model.cluster import full_name
-from lab.parse.mistake import show
+from lab.model.cluster import full_name, headless
+from lab.parse.mistake import LAB, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 NODE_PORTS = range(30_000, 32_768)  # kube-apiserver's --service-node-port-range
 FAMILY_OF: Mapping[str, Family] = {"IPv4": "ipv4", "IPv6": "ipv6"}
 IPFamily = Literal["IPv4", "IPv6"]
-
-
-def headless(service: Service) -> bool:
-    """Whether a Service has no ClusterIP of its own."""
-    spec = service.spec
-    return "None" in (spec.cluster_ip, *spec.cluster_ips)
 
 
 def families(at: int, service: Service, ranges: Ranges, out: Mistakes) -> tuple[Family, ...]:
@@ -141,12 +135,14 @@ class _NodePorts:
         return 0
 
 
-def _wants_node_ports(service: Service) -> bool:
+def wants_node_ports(service: Service) -> bool:
+    """Return whether a Service has a node port for each port."""
     spec = service.spec
     return spec.type == "NodePort" or (spec.type == "LoadBalancer" and spec.allocate_load_balancer_node_ports)
 
 
-def _wants_health_port(service: Service) -> bool:
+def wants_health_port(service: Service) -> bool:
+    """Return whether a Service has a health check node port."""
     return service.spec.type == "LoadBalancer" and service.spec.external_traffic_policy == "Local"
 
 
@@ -162,7 +158,7 @@ def give_node_ports(services: Mapping[int, Service], out: Mistakes) -> dict[int,
                 out.add(at, path, text, certain=False)
             elif port.node_port:
                 ports.claim(port.node_port, port.protocol, f"{full_name(service)} (port {index})", at, path)
-        if spec.health_check_node_port and _wants_health_port(service):
+        if spec.health_check_node_port and wants_health_port(service):
             who = f"{full_name(service)} (health check)"
             ports.claim(spec.health_check_node_port, "TCP", who, at, ("spec", "healthCheckNodePort"))
     return {at: _give_ports(at, service, ports) for at, service in services.items()}
@@ -170,15 +166,15 @@ def give_node_ports(services: Mapping[int, Service], out: Mistakes) -> dict[int,
 
 def _give_ports(at: int, service: Service, taken: _NodePorts) -> Service:
     spec = service.spec
-    if not _wants_node_ports(service) and not _wants_health_port(service):
+    if not wants_node_ports(service) and not wants_health_port(service):
         return service
     given: list[ServicePort] = []
     for index, port in enumerate(spec.ports):
         number = port.node_port
-        if not number and _wants_node_ports(service):
+        if not number and wants_node_ports(service):
             number = taken.take(at, ("spec", "ports", index))
         given.append(replace(port, node_port=number))
     health = spec.health_check_node_port
-    if not health and _wants_health_port(service):
+    if not health and wants_health_port(service):
         health = taken.take(at, ("spec",))
     return replace(service, spec=replace(spec, ports=tuple(given), health_check_node_port=health))

@@ -11,14 +11,13 @@ import struct
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from lab.errors import HostError, KernelError
+from lab.kernel.netlink import NLA_F_NESTED, Channel, Message, attribute, attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # linux/netfilter/nfnetlink.h, nfnetlink_conntrack.h
 _HEADERS = 20  # struct nlmsghdr, struct nfgenmsg
-_NLATTR = struct.Struct("=HH")
-_NLA_TYPE_MASK = 0x3FFF
 _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_PROTOINFO = 1, 2, 3, 4
 _CTA_TIMEOUT, _CTA_MARK, _CTA_ID, _CTA_ZONE = 7, 8, 12, 18
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
@@ -26,6 +25,9 @@ _CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by an address's length in bytes
 _CTA_PROTOINFO_TCP, _CTA_PROTOINFO_TCP_STATE = 1, 1
+_NETLINK_NETFILTER = 12  # socket has no name for it
+_CT_DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
+_NFGENMSG = struct.Struct("=BBH")
 
 
 class Entry(TypedDict):
@@ -47,37 +49,65 @@ class Entry(TypedDict):
     id: int
 
 
-def dump(
-    *, protocol: int = 0, source: str = "", source_port: int = 0, destination: str = "", destination_port: int = 0
-) -> list[Entry]:
-    """Return the entries of both families, or those whose original tuple has what is given (the kernel filters them).
+def dump() -> list[Entry]:
+    """Return the entries of both families.
 
-    The kernel's filter (CTA_FILTER, since 5.8) is for one family and one protocol: ports want `protocol`, a number,
-    and anything wants an address; `ValueError` else.
     Raises `HostError` if the kernel has no ctnetlink, `KernelError` if it refuses.
     """
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 - 0.1 s, wanted by few commands
-    from pyroute2.netlink.nfnetlink import nfctsocket  # noqa: PLC0415 - as above
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket  # noqa: PLC0415 - as above
 
-    wanted: Any = None
-    family = socket.AF_UNSPEC
-    if source or destination:
-        family = socket.AF_INET6 if ":" in (source or destination) else socket.AF_INET
-        wanted = nfctsocket.NFCTAttrTuple(
-            family=family,
-            proto=protocol or None,
-            saddr=source or None,
-            daddr=destination or None,
-            sport=source_port or None,
-            dport=destination_port or None,
-        )
-    if (protocol and wanted is None) or ((source_port or destination_port) and not (protocol and wanted is not None)):
-        raise ValueError("a port is looked for with its protocol, a protocol with an address")
     try:
-        with nfctsocket.NFCTSocket(nfgen_family=family) as ctnetlink:
-            return _entries(ctnetlink.dump(tuple_orig=wanted))
+        with NFCTSocket(nfgen_family=socket.AF_UNSPEC) as ctnetlink:
+            return _entries(ctnetlink.dump())
     except (NetlinkError, OSError) as error:
         raise _refusal(error) from error
+
+
+class Key(TypedDict):
+    """What names one entry: the parts of an `Entry` that no other entry has, too."""
+
+    protocol: int
+    original: tuple[str, str, int, int]
+    zone: int
+    id: int
+
+
+def delete(keys: Sequence[Key]) -> int:
+    """Delete these entries and no others; return how many of them were still there.
+
+    Raises `KernelError` if the kernel refuses.
+    """
+    with Channel(protocol=_NETLINK_NETFILTER) as channel:
+        refusals = channel.send([_deletion(key) for key in keys])
+    bad = [refusal for refusal in refusals if refusal.errno != errno.ENOENT]
+    if bad:
+        raise KernelError("\n".join(f"delete the flow {keys[one.position]['original']}: {one}" for one in bad))
+    return len(keys) - len(refusals)
+
+
+def _deletion(key: Key) -> Message:
+    """Return the request for one entry: its id makes sure that it is not one that took the tuple meanwhile."""
+    source, destination, sport, dport = key["original"]
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    kinds = (_CTA_IP_V6_SRC, _CTA_IP_V6_DST) if ":" in source else (_CTA_IP_V4_SRC, _CTA_IP_V4_DST)
+    addresses = b"".join(
+        attribute(kind, socket.inet_pton(family, text)) for kind, text in zip(kinds, (source, destination), strict=True)
+    )
+    layer4 = (
+        attribute(_CTA_PROTO_NUM, bytes([key["protocol"]]))
+        + attribute(_CTA_PROTO_SRC_PORT, sport.to_bytes(2, "big"))
+        + attribute(_CTA_PROTO_DST_PORT, dport.to_bytes(2, "big"))
+    )
+    original = _nested(_CTA_TUPLE_IP, addresses) + _nested(_CTA_TUPLE_PROTO, layer4)
+    body = _NFGENMSG.pack(family, 0, 0) + _nested(_CTA_TUPLE_ORIG, original)
+    if key["zone"]:
+        body += attribute(_CTA_ZONE, key["zone"].to_bytes(2, "big"))
+    return Message(kind=_CT_DELETE, flags=0, body=body + attribute(_CTA_ID, key["id"].to_bytes(4, "big")))
+
+
+def _nested(kind: int, value: bytes) -> bytes:
+    return attribute(kind | NLA_F_NESTED, value)
 
 
 def _refusal(error: Exception) -> HostError | KernelError:
@@ -112,16 +142,8 @@ def _entries(messages: Iterable[Any]) -> list[Entry]:
 
 
 def _attributes(raw: bytes) -> dict[int, bytes]:
-    """Return the payloads of netlink attributes (struct nlattr: length, type, padding to 4 bytes) by type."""
-    found: dict[int, bytes] = {}
-    offset = 0
-    while offset + 4 <= len(raw):
-        length, kind = _NLATTR.unpack_from(raw, offset)
-        if length < _NLATTR.size:
-            break
-        found[kind & _NLA_TYPE_MASK] = raw[offset + 4 : offset + length]
-        offset += length + 3 & ~3
-    return found
+    """Return the values of netlink attributes by type."""
+    return dict(attributes(raw))
 
 
 def _number(raw: bytes | None, absent: int = 0) -> int:
@@ -131,32 +153,32 @@ def _number(raw: bytes | None, absent: int = 0) -> int:
 
 def _entry(raw: bytes) -> Entry:
     """Return the entry of one message's attributes."""
-    attributes = _attributes(raw)
-    protocol, original = _tuple(attributes[_CTA_TUPLE_ORIG])
-    tcp = _attributes(attributes.get(_CTA_PROTOINFO, b"")).get(_CTA_PROTOINFO_TCP, b"")
+    parts = _attributes(raw)
+    protocol, original = _tuple(parts[_CTA_TUPLE_ORIG])
+    tcp = _attributes(parts.get(_CTA_PROTOINFO, b"")).get(_CTA_PROTOINFO_TCP, b"")
     return Entry(
         protocol=protocol,
         original=original,
-        reply=_tuple(attributes[_CTA_TUPLE_REPLY])[1],
-        mark=_number(attributes.get(_CTA_MARK)),
-        zone=_number(attributes.get(_CTA_ZONE)),
-        status=_number(attributes.get(_CTA_STATUS)),
+        reply=_tuple(parts[_CTA_TUPLE_REPLY])[1],
+        mark=_number(parts.get(_CTA_MARK)),
+        zone=_number(parts.get(_CTA_ZONE)),
+        status=_number(parts.get(_CTA_STATUS)),
         tcp_state=_number(_attributes(tcp).get(_CTA_PROTOINFO_TCP_STATE), -1),
-        timeout_s=_number(attributes.get(_CTA_TIMEOUT)),
-        id=_number(attributes.get(_CTA_ID)),
+        timeout_s=_number(parts.get(_CTA_TIMEOUT)),
+        id=_number(parts.get(_CTA_ID)),
     )
 
 
 def _tuple(raw: bytes) -> tuple[int, tuple[str, str, int, int]]:
     """Return the protocol's number, and the addresses and ports, of a CTA_TUPLE_*."""
-    attributes = _attributes(raw)
-    addresses = _attributes(attributes[_CTA_TUPLE_IP])
+    parts = _attributes(raw)
+    addresses = _attributes(parts[_CTA_TUPLE_IP])
     source, destination = (
         (addresses[_CTA_IP_V4_SRC], addresses[_CTA_IP_V4_DST])
         if _CTA_IP_V4_SRC in addresses
         else (addresses[_CTA_IP_V6_SRC], addresses[_CTA_IP_V6_DST])
     )
-    layer4 = _attributes(attributes[_CTA_TUPLE_PROTO])
+    layer4 = _attributes(parts[_CTA_TUPLE_PROTO])
     return _number(layer4[_CTA_PROTO_NUM]), (
         _text(source),
         _text(destination),

@@ -18,7 +18,9 @@ RTM_DELLINK = 17
 RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
+RTM_DELROUTE = 25
 RTM_NEWNEIGH = 28
+RTM_DELNEIGH = 29
 
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
@@ -41,9 +43,8 @@ _NUD_PERMANENT = 0x80
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change mask
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
-_ROUTE = struct.Struct(
-    "=BBBBBBBBI"
-)  # struct rtmsg: family, lengths of dst and src, tos, table, origin, scope, type, flags
+# struct rtmsg: family, lengths of dst and src, tos, table, origin, scope, type, flags
+_ROUTE = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # struct ndmsg: family, index, state, flags, type
 
 _NEW = NLM_F_CREATE | NLM_F_EXCL
@@ -58,26 +59,17 @@ class End:
     mac: str
 
 
-def up(index: int, *, promiscuous: bool = False) -> Message:
+def up(index: int) -> Message:
     """`ip link set INDEX up`."""
-    flags = IFF_UP | (IFF_PROMISC if promiscuous else 0)
-    return Message(kind=RTM_NEWLINK, flags=0, body=_LINK.pack(0, 0, index, flags, flags))
-
-
-def remove(index: int) -> Message:
-    """`ip link delete INDEX`."""
-    return Message(kind=RTM_DELLINK, flags=0, body=_LINK.pack(0, 0, index, 0, 0))
+    return Message(kind=RTM_NEWLINK, flags=0, body=_LINK.pack(0, 0, index, IFF_UP, IFF_UP))
 
 
 def bridge(end: End, *, promiscuous: bool = False) -> Message:
     """`ip link add NAME index INDEX address MAC up type bridge mcast_snooping 0`: a bridge that says nothing itself."""
     flags = IFF_UP | (IFF_PROMISC if promiscuous else 0)
     quiet = attribute(_IFLA_BR_MCAST_SNOOPING, b"\0")
-    info = attribute(
-        _IFLA_LINKINFO,
-        string(_IFLA_INFO_KIND, "bridge") + attribute(_IFLA_INFO_DATA, quiet),
-    )
-    return Message(kind=RTM_NEWLINK, flags=_NEW, body=_LINK.pack(0, 0, end.index, flags, flags) + _named(end) + info)
+    body = _LINK.pack(0, 0, end.index, flags, flags) + _named(end) + _of_kind("bridge", quiet)
+    return Message(kind=RTM_NEWLINK, flags=_NEW, body=body)
 
 
 def veth(near: End, far: End, *, far_netns: int, master: int = 0) -> Message:
@@ -86,14 +78,10 @@ def veth(near: End, far: End, *, far_netns: int, master: int = 0) -> Message:
     The far end stays down: the kernel refuses (ENOTCONN) to bring a peer up while its pair is being made.
     """
     peer = _LINK.pack(0, 0, far.index, 0, 0) + _named(far) + number(_IFLA_NET_NS_FD, far_netns)
-    info = attribute(
-        _IFLA_LINKINFO,
-        string(_IFLA_INFO_KIND, "veth") + attribute(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer)),
-    )
     body = _LINK.pack(0, 0, near.index, IFF_UP, IFF_UP) + _named(near)
     if master:
         body += number(_IFLA_MASTER, master)
-    return Message(kind=RTM_NEWLINK, flags=_NEW, body=body + info)
+    return Message(kind=RTM_NEWLINK, flags=_NEW, body=body + _of_kind("veth", attribute(_VETH_INFO_PEER, peer)))
 
 
 def hairpin(index: int, *, on: bool) -> Message:
@@ -147,8 +135,25 @@ def neighbour(index: int, ip: IPv4Address | IPv6Address, mac: str) -> Message:
     return Message(kind=RTM_NEWNEIGH, flags=_NEW, body=body)
 
 
+def delete_link(index: int) -> Message:
+    """`ip link delete INDEX`: of a veth pair both ends go, at once."""
+    return Message(kind=RTM_DELLINK, flags=0, body=_LINK.pack(0, 0, index, 0, 0))
+
+
+def undo(message: Message) -> Message:
+    """Return what deletes the route or the neighbour that `message` adds."""
+    return Message(
+        kind={RTM_NEWROUTE: RTM_DELROUTE, RTM_NEWNEIGH: RTM_DELNEIGH}[message.kind], flags=0, body=message.body
+    )
+
+
 def _named(end: End) -> bytes:
     return string(_IFLA_IFNAME, end.name) + attribute(_IFLA_ADDRESS, _mac(end.mac))
+
+
+def _of_kind(kind: str, data: bytes) -> bytes:
+    """Return the attribute that says what kind of link to make, and that kind's own attributes."""
+    return attribute(_IFLA_LINKINFO, string(_IFLA_INFO_KIND, kind) + attribute(_IFLA_INFO_DATA, data))
 
 
 def _mac(text: str) -> bytes:

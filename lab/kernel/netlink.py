@@ -121,10 +121,6 @@ class Channel:
         """Close the socket."""
         self._socket.close()
 
-    def fileno(self) -> int:
-        """Return the socket's file descriptor."""
-        return self._socket.fileno()
-
     def send(self, messages: Sequence[Message]) -> list[Refusal]:
         """Send `messages` in order and return what the kernel refused; it goes on after a refusal.
 

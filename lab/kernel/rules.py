@@ -1,4 +1,4 @@
-"""Rule sets into the kernel, and back: through the real iptables-restore and iptables-save.
+"""Rule sets into the kernel, and back: through the real iptables-restore, iptables-save and nft.
 
 nfacct counters have a netlink interface of their own (linux/netfilter/nfnetlink_acct.h): kube-proxy makes them before
 it loads rules that name them.
@@ -10,20 +10,28 @@ import errno
 import re
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 from lab.errors import KernelError
-from lab.kernel import command
+from lab.kernel import command, nft
+from lab.kernel.capsule import FOLDER
 from lab.kernel.netlink import NLM_F_CREATE, Channel, Message, open_in, string
 
-Variant = Literal["nft", "legacy"]
+Tool = Literal["iptables-nft", "iptables-legacy", "nft"]
+"""What loads a rule set: one of the two iptables, or nft for one in its own language."""
+
 Family = Literal["ipv4", "ipv6"]
 
-_PROGRAMS: dict[Family, str] = {"ipv4": "iptables", "ipv6": "ip6tables"}
 _TABLES = ("mangle", "filter", "nat")
+_NFT_FAMILIES: dict[Family, str] = {"ipv4": "ip", "ipv6": "ip6"}
+_NFT_TABLE = "kube-proxy"
+_MANY_LETTERS = 1 << 18  # some thousand rules
+_ZERO = "-Z\n"
+_NFT_LETTERS = 1 << 18  # above, several transactions are faster than one
 _TIMEOUT_S = 60.0
 
 NETLINK_NETFILTER = 12  # socket has no name for it
@@ -35,33 +43,79 @@ _NFGENMSG = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
 _PROBE = "hairpin_probe"
 
 _TOO_LONG = "Message too long"
+_TOO_LONG_HINT = "net.core.wmem_default limits what an ordinary user may load at once; root has no such limit"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """One iptables-restore input for one family of one network namespace ("" is the capsule's own)."""
+    """One input of iptables-restore or nft for one family of one network namespace.
 
-    netns: str
-    variant: Variant
+    `netns` "" is the capsule's own, None the one that this thread is in. `whole`: rather refused than loaded in parts.
+    `anew`: it writes (nearly) all rules anew, so nobody misses the counters of the others.
+    """
+
+    netns: str | None
+    tool: Tool
     family: Family
     text: str
+    whole: bool = False
+    anew: bool = False
 
 
 def restore(loads: Sequence[Load]) -> None:
     """Load rule sets side by side, each in one transaction; chains that a text does not name stay (--noflush).
 
-    In a user namespace one iptables-nft transaction may not exceed net.core.wmem_default (some 300 rules): such a load
-    is done again in parts, in which a chain is filled before anything jumps to it. Raises `HostError` if the program is
-    missing, `KernelError` naming each namespace whose load was refused.
+    In a user namespace one transaction of nft or iptables-nft may not exceed net.core.wmem_default (some 300 rules of
+    iptables): such a load is done again in parts, in which a chain is filled before anything jumps to it. A text for
+    nft makes a table that is not there yet; a long one is loaded in parts by everybody (see `lab.kernel.nft`).
+    Raises `HostError` if the program is missing, `KernelError` naming each namespace whose load was refused.
     """
-    ends = command.run_all([_command(load, load.text) for load in loads], timeout_s=_TIMEOUT_S)
-    refused = [end for end in ends if end.status]
-    if refused and all(_TOO_LONG in end.stderr for end in refused):
-        refused = _in_parts(
-            [replace(load, text=_rest(end)) for load, end in zip(loads, ends, strict=True) if end.status]
-        )
+    refused = list(filter(None, attempt(loads)))
     if refused:
-        raise KernelError("\n".join(map(_refusal, refused)))
+        too_long = any(_TOO_LONG in refusal for refusal in refused)
+        raise KernelError("\n".join(refused), hint=_TOO_LONG_HINT if too_long else "")
+
+
+def attempt(loads: Sequence[Load]) -> list[str]:
+    """Load rule sets as `restore` does, and return for each what was refused, "" if nothing was.
+
+    Raises `HostError` if the program is missing, `KernelError` if it does not end.
+    """
+    queues = [deque(_texts(load)) for load in loads]
+    refusals = [""] * len(loads)
+    while turn := [number for number, queue in enumerate(queues) if queue]:
+        todo = [_command(loads[number], queues[number].popleft()) for number in turn]
+        for number, end in zip(turn, command.run_all(todo, timeout_s=_TIMEOUT_S), strict=True):
+            if end.status and (loads[number].whole or not _cut(loads[number].tool, end, queues[number])):
+                refusals[number] = _refusal(end)
+                queues[number].clear()
+    return refusals
+
+
+def _texts(load: Load) -> Iterator[str]:
+    """Return the inputs that a load begins with: one, unless it is too much for nft."""
+    if load.tool == "nft" and len(load.text) > _NFT_LETTERS and not nft.is_commands(load.text):
+        return nft.parts(load.text, size=_NFT_LETTERS)
+    return iter((load.text,))
+
+
+def _cut(tool: Tool, end: command.Done, queue: deque[str]) -> bool:
+    """If an input was too long for a transaction, put it back into the queue in pieces; return whether that was so."""
+    if _TOO_LONG not in end.stderr:
+        return False
+    text = end.command.stdin
+    if tool == "nft":  # what waits behind it is as long
+        size = len(text) // 2
+        cut = nft.command_parts if nft.is_commands(text) else nft.parts
+        pieces = list(cut(text, size=size))
+        rest = [piece for waiting in queue for piece in cut(waiting, size=size)]
+    else:
+        pieces, rest = list(parts(_rest(end))), list(queue)
+    if max(map(len, pieces)) >= len(text):
+        return False
+    queue.clear()
+    queue.extend((*pieces, *rest))
+    return True
 
 
 def _refusal(end: command.Done) -> str:
@@ -82,33 +136,48 @@ def _rest(end: command.Done) -> str:
     return "".join(lines[begin:])
 
 
-def _in_parts(loads: Sequence[Load]) -> list[command.Done]:
-    """Load the first parts of all side by side, then the second ones, and so on; return the first refusals."""
-    for row in zip_longest(*(parts(load.text) for load in loads)):
-        todo = [_command(load, part) for load, part in zip(loads, row, strict=True) if part]
-        refused = [end for end in command.run_all(todo, timeout_s=_TIMEOUT_S) if end.status]
-        if refused:
-            return refused
-    return []
-
-
 def _command(load: Load, text: str) -> command.Command:
-    argv = [f"{_PROGRAMS[load.family]}-{load.variant}-restore", "--wait", "5", "--noflush", "--counters"]
-    # Legacy iptables takes a lock for the machine, and tries it once a second: here each namespace is a machine.
-    lock = (
-        {"XTABLES_LOCKFILE": f"/run/hairpin/xtables.{load.family}.{load.netns}.lock"}
-        if load.variant == "legacy"
-        else {}
-    )
-    return command.Command(argv=tuple(argv), netns=load.netns, stdin=text, env=lock)
+    if load.tool == "nft":
+        return command.Command(argv=("nft", "-f", "-"), netns=load.netns, stdin=text)
+    argv = (f"{_iptables(load.tool, load.family)}-restore", "--wait", "5", "--noflush", "--counters")
+    if load.tool == "iptables-nft" and load.anew and len(text) > _MANY_LETTERS:
+        text = _all_chains_at_once(text)
+    env = {}
+    if load.tool == "iptables-legacy":
+        # It takes a lock for the machine, and tries it once a second: here each namespace is a machine. A name may be
+        # as long as a file's, so the lock has its hash.
+        machine = sha256(f"{load.family} {load.netns}".encode()).hexdigest()[:16]
+        env["XTABLES_LOCKFILE"] = str(FOLDER / f"xtables.{machine}.lock")
+    return command.Command(argv=argv, netns=load.netns, stdin=text, env=env)
 
 
-def save(netns: str, variant: Variant, family: Family) -> str:
+def _all_chains_at_once(text: str) -> str:
+    """Return an iptables-restore input that iptables-nft loads in seconds, not minutes.
+
+    With --noflush it keeps a sorted list of the chains that are named, and walks along it for every line, unless a line
+    is about no chain in particular (nft_cache_level_set, iptables/nft-cache.c). That is -Z, which sets the counters
+    of all rules to zero: the price of a text of this length, most of whose rules are new.
+    """
+    for table in _TABLES:
+        text = text.replace(f"*{table}\n", f"*{table}\n{_ZERO}", 1)
+    return text
+
+
+def _iptables(tool: Tool, family: Family) -> str:
+    """Return the name that a family's programs begin with: `ip6tables-nft` for iptables-nft's IPv6."""
+    return tool if family == "ipv4" else tool.replace("iptables", "ip6tables")
+
+
+def save(netns: str | None, tool: Tool, family: Family) -> str:
     """Return what `iptables-save --counters` prints in `netns`, of kube-proxy's tables: mangle, filter and nat.
 
     Each table is asked for by name: iptables-legacy finds their names in a file that only the host's root may read.
+    For nft it is kube-proxy's one table as JSON, see libnftables-json(5).
     """
-    program = f"{_PROGRAMS[family]}-{variant}-save"
+    if tool == "nft":
+        argv = ("nft", "-j", "list", "table", _NFT_FAMILIES[family], _NFT_TABLE)
+        return command.check(argv, netns=netns, timeout_s=_TIMEOUT_S)
+    program = f"{_iptables(tool, family)}-save"
     ask = [command.Command(argv=(program, "--counters", "-t", table), netns=netns) for table in _TABLES]
     return "".join(end.stdout for end in command.check_all(ask))
 
@@ -117,22 +186,34 @@ def parts(text: str, *, rules: int = 150) -> Iterator[str]:
     """Split an iptables-restore input into inputs of at most `rules` rules, to be loaded in order.
 
     Every chain is declared (and thereby emptied) and filled before any rule jumps to it, so no packet meets half a
-    Service. Chains with rules that jump to them from many places (KUBE-SERVICES) come last and grow rule by rule.
+    Service. Chains with rules that jump to many others (KUBE-SERVICES) come last and grow rule by rule; chains that are
+    to be deleted (-X) are emptied at the end, when nothing jumps there any more. A chain is only cut if it alone has
+    more than `rules` rules.
     """
-    for table, declared, appends in _tables(text):
-        order = _callees_first(declared, appends)
+    for table, declared, lines in _tables(text):
+        deleted = {chain: declared.pop(chain, "") for chain, own in lines.items() if own[-1].startswith("-X")}
+        blocks = [
+            [*([declared[chain]] if chain in declared else []), *lines.get(chain, ())]
+            for chain in _callees_first(declared, lines)
+            if chain not in deleted
+        ]
+        blocks.append([*deleted.values(), *(lines[chain][-1] for chain in deleted)])
         batch: list[str] = []
-        size = 0
-        for chain in order:
-            head = [declared[chain]] if chain in declared else []
-            for line in (*head, *appends.get(chain, ())):
-                if size >= rules:
-                    yield f"*{table}\n" + "".join(batch) + "COMMIT\n"
-                    batch, size = [], 0
+        for block in blocks:
+            if batch and len(batch) + len(block) > rules:
+                yield _batch(table, batch)
+                batch = []
+            for line in block:
+                if len(batch) >= rules:
+                    yield _batch(table, batch)
+                    batch = []
                 batch.append(line)
-                size += 1
         if batch:
-            yield f"*{table}\n" + "".join(batch) + "COMMIT\n"
+            yield _batch(table, batch)
+
+
+def _batch(table: str, lines: list[str]) -> str:
+    return f"*{table}\n{''.join(lines)}COMMIT\n"
 
 
 def _tables(text: str) -> Iterator[tuple[str, dict[str, str], dict[str, list[str]]]]:
@@ -145,7 +226,7 @@ def _tables(text: str) -> Iterator[tuple[str, dict[str, str], dict[str, list[str
             declared[line[1:].split()[0]] = line
         elif line.startswith("COMMIT"):
             yield table, declared, appends
-        elif line.strip() and not line.startswith("#"):
+        elif line.strip() and not line.startswith("#") and line != _ZERO:
             words = line.split()
             at = next(n for n, word in enumerate(words) if word in ("-A", "-I", "-D", "-X", "-F"))  # after [counters]
             appends.setdefault(words[at + 1], []).append(line)
@@ -173,9 +254,10 @@ def _target(line: str) -> str:
     return next((words[n + 1] for n, word in enumerate(words[:-1]) if word in ("-j", "-g")), "")
 
 
-def add_counters(netns: str, names: Sequence[str]) -> None:
+def add_counters(netns: str | None, names: Sequence[str]) -> None:
     """Make nfacct counters; those that exist stay as they are. `KernelError` if the kernel has no nfacct."""
-    with open_nfacct(netns) as channel:
+    protocol = NETLINK_NETFILTER
+    with Channel(protocol=protocol) if netns is None else open_in(netns, protocol=protocol) as channel:
         refusals = channel.send([_counter(name) for name in names])
         bad = [refusal for refusal in refusals if refusal.errno not in (errno.EEXIST, errno.EBUSY)]
         if bad:
@@ -190,11 +272,6 @@ def nfacct_available() -> bool:
             kind=_NFNL_SUBSYS_ACCT << 8 | _NFNL_MSG_ACCT_GET, flags=0, body=_NFGENMSG + string(_NFACCT_NAME, _PROBE)
         )
         return [refusal.errno for refusal in channel.send([ask])] == [errno.ENOENT]
-
-
-def open_nfacct(netns: str) -> Channel:
-    """Open a nfnetlink channel to `netns`."""
-    return open_in(netns, protocol=NETLINK_NETFILTER)
 
 
 def _counter(name: str) -> Message:

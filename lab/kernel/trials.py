@@ -10,15 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.errors import KernelError
-from lab.kernel import command, conntrack, netlink, sysctl
+from lab.kernel import command, conntrack, netlink, rules, sysctl
 
-_NETFILTER = 12  # NETLINK_NETFILTER
 _RTM_NEWLINK, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VXLAN_ID = 16, 3, 18, 1, 2, 1
-_NFACCT_NEW = 7 << 8  # linux/netfilter/nfnetlink_acct.h: subsystem 7, NFNL_MSG_ACCT_NEW
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 2, 0x1000  # linux/if_tun.h
 _SCTP = 132
 
-RULES = """\
+_RULES = """\
 *filter
 :TRY - [0:0]
 -A TRY -m conntrack --ctstate INVALID -j DROP
@@ -120,9 +118,7 @@ def _conntrack() -> str:
 
 
 def _nfacct() -> str:
-    message = netlink.Message(kind=_NFACCT_NEW, flags=netlink.NLM_F_CREATE, body=bytes(4) + netlink.string(1, "try"))
-    with netlink.Channel(protocol=_NETFILTER) as channel:
-        netlink.check(channel, [message], "make a counter")
+    rules.add_counters("", ["try"])
     return "made a counter"
 
 
@@ -173,7 +169,7 @@ FEATURES = (
         needed_for="mode: iptables (iptables: nft)",
         modules=("nf_tables", "nft_compat", "nft_chain_nat", "ipt_REJECT", *_MATCHES, *_TRACKING),
         program="iptables-nft-restore",
-        trial=lambda: _accept("iptables-nft-restore", RULES.format(address="192.0.2.1:80")),
+        trial=lambda: _accept("iptables-nft-restore", _RULES.format(address="192.0.2.1:80")),
     ),
     Feature(
         name="conntrack over netlink",
@@ -187,14 +183,14 @@ FEATURES = (
         needed_for="iptables: legacy",
         modules=("ip_tables", "iptable_filter", "iptable_nat", "ipt_REJECT", *_MATCHES, *_TRACKING),
         program="iptables-legacy-restore",
-        trial=lambda: _accept("iptables-legacy-restore", RULES.format(address="192.0.2.1:80")),
+        trial=lambda: _accept("iptables-legacy-restore", _RULES.format(address="192.0.2.1:80")),
     ),
     Feature(
         name="ip6tables over nf_tables",
         needed_for="dual-stack labs",
         modules=("ipv6", "nf_tables", "nft_compat", "nft_chain_nat", "ip6t_REJECT", *_MATCHES, *_TRACKING),
         program="ip6tables-nft-restore",
-        trial=lambda: _accept("ip6tables-nft-restore", RULES.format(address="[2001:db8::1]:80")),
+        trial=lambda: _accept("ip6tables-nft-restore", _RULES.format(address="[2001:db8::1]:80")),
     ),
     Feature(
         name="nftables",

@@ -20,6 +20,10 @@ from lab.model.kubernetes import (
 from lab.model.lab import Lab, LabSpec, Mode
 
 ROUTER = "router"
+ETH = "eth0"
+"""The interface that every machine has on its bridge; a node's leads to the other machines."""
+CBR = "cbr0"
+"""A node's bridge to its pods, as kubenet called it."""
 _FILE_NAME_MAX = 255  # NAME_MAX: a network namespace has its name as a file's
 
 
@@ -67,6 +71,22 @@ def pod_netns(pod: Pod) -> str:
     if len(name) <= _FILE_NAME_MAX:
         return name
     return f"{name[: _FILE_NAME_MAX - 11]}_{sha256(name.encode()).hexdigest()[:10]}"
+
+
+def headless(service: Service) -> bool:
+    """Return whether a Service was told to have no ClusterIP (`clusterIP: None`)."""
+    return "None" in (service.spec.cluster_ip, *service.spec.cluster_ips)
+
+
+def cluster_ips(service: Service) -> tuple[IPAddress, ...]:
+    """Return a Service's ClusterIPs, the primary one first; a headless one and an ExternalName have none."""
+    spec = service.spec
+    return tuple(ip_address(text) for text in spec.cluster_ips or (spec.cluster_ip,) if text not in ("", "None"))
+
+
+def external_addresses(service: Service) -> tuple[IPAddress, ...]:
+    """Return a Service's external IPs, and those of its load balancer."""
+    return service.spec.external_ips + tuple(entry.ip for entry in service.status.load_balancer.ingress if entry.ip)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The Kubernetes objects that Hairpin reads, with the fields that it uses.
 
 Field names are those of the API in snake case (`cluster_ip` for `clusterIP`); a field that Kubernetes knows
-and Hairpin does not use is listed in `IGNORED`, so that a misspelt name is told apart from an unused one.
+and Hairpin does not use is listed in `lab.model.ignored`.
 Source: https://kubernetes.io/docs/reference/kubernetes-api/ (v1.36); staging/src/k8s.io/kube-proxy/config.
 """
 
@@ -13,10 +13,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lab.model.address import IPAddress, IPNetwork
+from lab.model.labels import SERVICE_NAME
 
 Protocol = Literal["TCP", "UDP", "SCTP"]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-OptionalPort = Annotated[int, Meta(ge=0, le=65535)]
+HIGHEST_PORT = 65_535
+Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
+OptionalPort = Annotated[int, Meta(ge=0, le=HIGHEST_PORT)]
 Policy = Literal["Cluster", "Local"]
 
 _UPPER = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "cidrs": "CIDRs"}
@@ -33,12 +35,18 @@ class Part(Struct, frozen=True, kw_only=True, rename=camel, omit_defaults=True):
 
 
 class ObjectMeta(Part, frozen=True, kw_only=True):
-    """Name, namespace and labels."""
+    """Name, namespace and labels; an object with a `deletionTimestamp` is on its way out (a terminating pod)."""
 
     name: str
     namespace: str = "default"
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    deletion_timestamp: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name: what tells objects of one kind apart."""
+        return self.namespace, self.name
 
 
 class NodeAddress(Part, frozen=True, kw_only=True):
@@ -103,11 +111,19 @@ class PodIP(Part, frozen=True, kw_only=True):
     ip: IPAddress
 
 
+class PodCondition(Part, frozen=True, kw_only=True):
+    """One condition of a pod; only Ready matters."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"] = "True"
+
+
 class PodStatus(Part, frozen=True, kw_only=True):
-    """The pod's addresses, the first one first."""
+    """The pod's addresses, the first one first, and its conditions."""
 
     pod_ip: IPAddress | None = None
     pod_ips: tuple[PodIP, ...] = ()
+    conditions: tuple[PodCondition, ...] = ()
 
 
 class Pod(Part, frozen=True, kw_only=True):
@@ -123,6 +139,16 @@ class Pod(Part, frozen=True, kw_only=True):
     def ports(self) -> tuple[ContainerPort, ...]:
         """The ports of all containers."""
         return tuple(port for container in self.spec.containers for port in container.ports)
+
+    @property
+    def ready(self) -> bool:
+        """Whether its condition Ready is True; a pod without that condition answers, and so is ready."""
+        return all(one.status == "True" for one in self.status.conditions if one.type == "Ready")
+
+    @property
+    def terminating(self) -> bool:
+        """Whether it is on its way out."""
+        return bool(self.metadata.deletion_timestamp)
 
 
 class LabelSelector(Part, frozen=True, kw_only=True):
@@ -293,6 +319,11 @@ class EndpointSlice(Part, frozen=True, kw_only=True):
     endpoints: tuple[SliceEndpoint, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
 
+    @property
+    def service_key(self) -> tuple[str, str]:
+        """The key of the Service that the slice belongs to; its name is "" if it belongs to none."""
+        return self.metadata.namespace, self.metadata.labels.get(SERVICE_NAME, "")
+
 
 class ServiceCIDRSpec(Part, frozen=True, kw_only=True):
     """Ranges that ClusterIPs come from."""
@@ -360,65 +391,6 @@ class KubeProxyConfiguration(Part, frozen=True, kw_only=True):
 
 
 Object = Node | Pod | Deployment | Service | EndpointSlice | ServiceCIDR | KubeProxyConfiguration
-
-# Fields that Kubernetes knows in these places and Hairpin does not use; every other field is a mistake.
-_IGNORED: tuple[tuple[type[Struct], str], ...] = (
-    (
-        ObjectMeta,
-        """creationTimestamp deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation
-        managedFields ownerReferences resourceVersion selfLink uid""",
-    ),
-    (TemplateMeta, "creationTimestamp finalizers generateName name namespace ownerReferences uid"),
-    (NodeSpec, "configSource externalID providerID taints unschedulable"),
-    (
-        NodeStatus,
-        """allocatable capacity conditions config daemonEndpoints declaredFeatures features images nodeInfo
-        phase runtimeHandlers volumesAttached volumesInUse""",
-    ),
-    (
-        Container,
-        """env envFrom imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
-        restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath
-        terminationMessagePolicy tty volumeDevices volumeMounts workingDir""",
-    ),
-    (ContainerPort, "hostIP hostPort"),
-    (
-        PodSpec,
-        """activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks
-        ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname hostnameOverride imagePullSecrets
-        initContainers nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates
-        resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates schedulingGroup
-        securityContext serviceAccount serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain
-        terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef""",
-    ),
-    (
-        PodStatus,
-        """allocatedResources conditions containerStatuses ephemeralContainerStatuses
-        extendedResourceClaimStatus hostIP hostIPs initContainerStatuses message nominatedNodeName
-        observedGeneration phase qosClass reason resize resourceClaimStatuses resources startTime""",
-    ),
-    (LabelSelector, "matchExpressions"),
-    (Deployment, "status"),
-    (DeploymentSpec, "minReadySeconds paused progressDeadlineSeconds revisionHistoryLimit strategy"),
-    (ServiceSpec, "loadBalancerClass loadBalancerIP trafficDistribution"),
-    (ServicePort, "appProtocol"),
-    (ServiceStatus, "conditions"),
-    (LoadBalancerIngress, "hostname ports"),
-    (SliceEndpoint, "deprecatedTopology hostname"),
-    (EndpointPort, "appProtocol"),
-    (ObjectReference, "apiVersion fieldPath resourceVersion uid"),
-    (ServiceCIDR, "status"),
-    (
-        KubeProxyConfiguration,
-        """bindAddressHardFail clientConnection configSyncPeriod enableProfiling
-        healthzBindAddress ipvs logging metricsBindAddress oomScoreAdj portRange showHiddenMetricsForVersion
-        udpIdleTimeout windowsRunAsService winkernel""",
-    ),
-    (IPTablesConfig, "minSyncPeriod syncPeriod"),
-    (NFTablesConfig, "minSyncPeriod syncPeriod"),
-    (ConntrackConfig, "maxPerCore min"),
-)
-IGNORED: dict[type[Struct], frozenset[str]] = {part: frozenset(names.split()) for part, names in _IGNORED}
 
 
 def to_builtins(value: object) -> Any:  # noqa: ANN401 - JSON is what it is

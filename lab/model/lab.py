@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from lab.model.address import IPAddress
-from lab.model.kubernetes import ObjectMeta, Part, Port
+from lab.model.kubernetes import Part, Port
 
 HairpinMode = Literal["hairpin-veth", "promiscuous-bridge", "none"]
 Mode = Literal["iptables", "nftables"]
 Variant = Literal["nft", "legacy"]
+Release = Literal["1.36", "classic"]
 NetError = Literal["refused", "timeout", "unreachable", "reset"]
 
 
@@ -87,7 +88,7 @@ class LabSpec(Part, frozen=True, kw_only=True):
     clients: tuple[Client, ...] = ()
     network: Network = Network()
     iptables: Variant = "nft"
-    release: Literal["1.36"] = "1.36"
+    release: Release = "1.36"
     expect: tuple[Expectation, ...] = ()
 
 
@@ -104,21 +105,3 @@ class Lab(Part, frozen=True, kw_only=True):
     kind: Literal["Lab"] = "Lab"
     metadata: LabMeta
     spec: LabSpec = LabSpec()
-
-
-__all__ = [
-    "Answer",
-    "Client",
-    "Expectation",
-    "FlowExpectation",
-    "HairpinMode",
-    "Lab",
-    "LabMeta",
-    "LabSpec",
-    "Mode",
-    "NetError",
-    "Network",
-    "ObjectMeta",
-    "Variant",
-    "When",
-]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Observation:
     """The replies to an expectation's requests, in order, and the flows that belong to the first one.
 
-    `flows`: those of the nodes that the expectation names; see `lab.judge.belonging`.
+    `flows`: those of all nodes; see `lab.judge.matching`.
     """
 
     replies: tuple[Reply, ...]

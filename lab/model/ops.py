@@ -98,10 +98,10 @@ class Neighbour:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """Load `text` with the restore program of iptables' `variant` for `family`; first make the nfacct `counters`."""
+    """Load `text` with `tool` (of iptables: the restore program of `family`); first make the nfacct `counters`."""
 
     netns: str
-    variant: Literal["nft", "legacy"]
+    tool: Literal["iptables-nft", "iptables-legacy", "nft"]
     family: Family
     text: str
     counters: tuple[str, ...] = ()
@@ -125,4 +125,52 @@ class Serve:
     ports: tuple[tuple[Literal["TCP", "UDP"], int], ...]
 
 
-Op = Namespace | Sysctl | Bridge | Veth | Address | Route | Neighbour | Rules | Hosts | Serve
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """Answer health checks in `netns` on `port` of `addresses` (0.0.0.0 and :: mean all) as the kube-proxy of `node`.
+
+    `service` (`namespace/name`) has so many `endpoints` on the node, distinct ready addresses; "" is kube-proxy itself,
+    with its `families`. `pod` is what the log calls it. Given again, it answers with what is said then.
+    """
+
+    netns: str
+    pod: str
+    node: str
+    addresses: tuple[IPAddress, ...]
+    port: int
+    service: str = ""
+    endpoints: int = 0
+    families: tuple[Family, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delete:
+    """Take away what an earlier op made in a namespace that stays; of a veth both ends go."""
+
+    what: Veth | Route | Neighbour
+
+    @property
+    def netns(self) -> str:
+        """Where it is taken away."""
+        return self.what.netns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Close:
+    """Listen no more as the pod `pod` in `netns`, and drop its connections, as when its processes are killed."""
+
+    netns: str
+    pod: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remove:
+    """Remove the network namespace `netns`, and all that is in it."""
+
+    netns: str
+
+
+Wire = Namespace | Sysctl | Bridge | Veth | Address | Route | Neighbour
+"""What the network itself is made of."""
+
+Op = Wire | Rules | Hosts | Serve | Health | Delete | Close | Remove

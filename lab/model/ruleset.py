@@ -6,7 +6,7 @@ compare word for word, and both are read by the same eyes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +48,17 @@ class ServiceRules:
     shared: tuple[tuple[Place, str], ...]
 
 
+def chain_lines(chains: Sequence[Chain]) -> Iterator[str]:
+    """Yield chains as iptables-restore(8) reads them, all declared before the first rule of one."""
+    for chain in chains:
+        if not chain.built_in:
+            yield f":{chain.name} - [0:0]"
+    for chain in chains:
+        head = f"-A {chain.name} "
+        for rule in chain.rules:
+            yield head + rule
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table and its chains, those with the hooks' jumps (PREROUTING, INPUT, ...) first."""
@@ -58,13 +69,7 @@ class Table:
     def lines(self) -> Iterator[str]:
         """Yield the table as iptables-restore(8) reads it: all chains are declared before the first rule."""
         yield f"*{self.name}"
-        for chain in self.chains:
-            if not chain.built_in:
-                yield f":{chain.name} - [0:0]"
-        for chain in self.chains:
-            head = f"-A {chain.name} "
-            for rule in chain.rules:
-                yield head + rule
+        yield from chain_lines(self.chains)
         yield "COMMIT"
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from lab.model.cluster import node_addresses, pod_addresses, pod_cidrs
+from lab.model.cluster import cluster_ips, external_addresses, node_addresses, pod_addresses, pod_cidrs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from lab.model.cluster import Cluster
     from lab.model.kubernetes import EndpointSlice, ObjectMeta, Pod, Protocol, Service, ServicePort
     from lab.model.lab import Mode, Variant
-
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"  # discovery/v1 LabelServiceName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,19 +167,12 @@ def _pod(pod: Pod, health: Mapping[str, float | None]) -> PodRow:
 
 def _service(service: Service, cluster: Cluster) -> ServiceRow:
     spec = service.spec
-    slices = [
-        piece
-        for piece in cluster.slices
-        if piece.metadata.namespace == service.metadata.namespace
-        and piece.metadata.labels.get(SERVICE_NAME_LABEL) == service.metadata.name
-    ]
-    balancer = tuple(ingress.ip for ingress in service.status.load_balancer.ingress if ingress.ip)
-    addresses = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
+    slices = [piece for piece in cluster.slices if piece.service_key == service.metadata.key]
     return ServiceRow(
         name=shown(service.metadata),
         type=spec.type,
-        cluster_ips=tuple(ip_address(address) for address in addresses if address != "None"),
-        external=spec.external_ips + balancer,
+        cluster_ips=cluster_ips(service),
+        external=external_addresses(service),
         ports=tuple(_port(port, slices) for port in spec.ports),
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import inspect
 
-from lab.model.kubernetes import IGNORED
+from lab.model.ignored import IGNORED
 from lab.parse.mistake import Mistakes, Path, did_you_mean, listed, nearest, show
 from lab.parse.names import label_key
 from lab.parse.values import CUSTOM, LABEL_VALUE, REASONS, RULES, decode

@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab import words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Path = tuple[str | int, ...]
 
+LAB = -1  # the Lab document's number; the other objects count from 0
 SHOWN = 100  # mistakes of one file that are kept; the others are counted
 SHORT = 60  # characters of a value that are shown
 _WORD = 64  # characters of a misspelt word that are compared with the valid ones
@@ -19,7 +22,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mistake:
-    """One mistake in the object number `at` (-1: the Lab document).
+    """One mistake in the object number `at`.
 
     `path` leads from the object's root to the value; `key` says that the field's name is meant, not its value.
     `certain` is false for what may only follow from another mistake of the file, such as a name that is not found.
@@ -100,9 +103,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
-def listed(words: Iterable[str], *, most: int = 12, last: str = "or") -> str:
-    """Return words as `a, b or c` (with `last` before the last one); after `most` only how many more there are."""
-    every = list(words)
+def listed(items: Iterable[str], *, most: int = 12, last: str = "or") -> str:
+    """Return the items as `a, b or c` (with `last` before the last one); after `most` only how many more there are."""
+    every = list(items)
     if len(every) > most:
         return f"{', '.join(every[:most])} ... ({len(every) - most} more)"
-    return f" {last} ".join(part for part in (", ".join(every[:-1]), every[-1]) if part) if every else "none"
+    return words.several(every, last) or "none"

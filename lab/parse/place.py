@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from lab.errors import TopologyError
-from lab.model.cluster import ROUTER, gateway, networks, node_addresses, pod_addresses, pod_netns
+from lab.model.cluster import ROUTER, cluster_ips, gateway, networks, node_addresses, pod_addresses, pod_netns
 from lab.parse.mistake import did_you_mean, listed, show
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _service(one: Service) -> Place:
         kind="svc",
         name=one.metadata.name,
         namespace=one.metadata.namespace,
-        addresses=tuple(ip_address(text) for text in one.spec.cluster_ips if text not in ("", "None")),
+        addresses=cluster_ips(one),
         ports=tuple((port.name, port.port, port.protocol) for port in one.spec.ports),
     )
 

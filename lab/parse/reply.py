@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
+from lab.model.kubernetes import HIGHEST_PORT
 from lab.model.request import Reply
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ WORDS = {
     errno.ECONNRESET: "reset",
     errno.EPIPE: "reset",
 }
-LAST_PORT = 65_535
 NO_SENSE = "eproto"  # the connection held, but what came was no HTTP, or not all of it
 
 
@@ -39,7 +39,7 @@ def endpoint(text: str) -> tuple[IPAddress, int] | None:
     except ValueError:
         return None
     bracketed = host.startswith("[") and host.endswith("]")
-    good_port = port.isascii() and port.isdigit() and int(port[:6]) <= LAST_PORT
+    good_port = port.isascii() and port.isdigit() and int(port[:6]) <= HIGHEST_PORT
     if not good_port or bracketed is not isinstance(address, IPv6Address):
         return None
     return address, int(port)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from lab.model.address import IPAddress, IPNetwork
-from lab.model.kubernetes import IGNORED
+from lab.model.ignored import IGNORED
 from lab.parse.topology import KINDS
 from lab.parse.values import REASONS
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
+from lab import words
 from lab.errors import TopologyError
 from lab.model.address import family_of
-from lab.model.cluster import full_name, gateway, node_addresses, pod_cidrs
+from lab.model.cluster import CBR, ETH, external_addresses, full_name, gateway, node_addresses, pod_cidrs
+from lab.model.kubernetes import HIGHEST_PORT
 from lab.parse.mistake import did_you_mean, listed, show
 from lab.parse.place import PLACES, Kind, Place, find, places, refuse
 
@@ -19,20 +21,6 @@ if TYPE_CHECKING:
 
 NODE: tuple[Kind, ...] = ("node",)
 HTTP = 80
-BRIDGE = "cbr0"
-UPLINK = "eth0"
-HIGHEST_PORT = 65535
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
-    """A place that a command can run in: its name, its network namespace, a pod's Kubernetes namespace."""
-
-    kind: Kind
-    name: str
-    netns: str
-    namespace: str = ""
-    addresses: tuple[IPAddress, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,56 +35,45 @@ class Destination:
     path: str = "/"
 
 
-def target(cluster: Cluster, text: str) -> Target:
-    """Return the place that `text` names: `web-1`, `pod/web-1`, `pod/ns/name`, `node/node-1`, `client`, `router`.
+def target(cluster: Cluster, text: str) -> Place:
+    """Return the place that `text` names, as `web-1`, `pod/web-1`, `pod/ns/name`, `node/node-1`, `client` or `router`.
 
+    It has a network namespace: a command can run there.
     Raises `TopologyError` with what there is, and the nearest name.
     """
     return target_among(places(cluster), text)
 
 
-def target_among(known: list[Place], text: str) -> Target:
+def target_among(known: list[Place], text: str) -> Place:
     """Return the place that `text` names, as `target` does, of a lab's `places`."""
     refuse(text, "a place")
-    return _target(find(known, text, kinds=PLACES))
+    return find(known, text, kinds=PLACES)
 
 
-def _target(one: Place) -> Target:
-    return Target(kind=one.kind, name=one.name, netns=one.netns, namespace=one.namespace, addresses=one.addresses)
-
-
-def node(cluster: Cluster, text: str) -> Target:
+def node(cluster: Cluster, text: str) -> Place:
     """Return the node that `text` names; raises `TopologyError` with the nearest name."""
     refuse(text, "a node")
-    return _target(find(places(cluster), text, kinds=NODE))
-
-
-def namespace_of(cluster: Cluster, text: str) -> str:
-    """Return the name of the network namespace that `text` names, as `target` finds it."""
-    return target(cluster, text).netns
+    return find(places(cluster), text, kinds=NODE)
 
 
 def destination(
-    cluster: Cluster, text: str, *, source: Target | str = "", protocol: Transport = "tcp", port: int | None = None
+    cluster: Cluster, text: str, *, source: Place | None = None, protocol: Transport = "tcp", port: int | None = None
 ) -> Destination:
-    """Return where a request to `text` goes, asked from `source` (a Target, or what names one).
+    """Return where a request to `text` goes, asked from `source` (None: from anywhere).
 
     `text` is `svc/web`, `svc/web:81`, `svc/web:http`, `web.ns`, `pod/web-1:8080`, `node/node-1:30080`, an address
     with a port, or a URL. Without a port: the Service's only one, the pod's only declared one, 80 for a URL.
     `port` is a port given apart; both at once are a mistake.
     Raises `TopologyError`: unknown names with the nearest, a choice of several ports, no address of the family.
     """
-    known = places(cluster)
-    asker = target_among(known, source) if isinstance(source, str) and source else source
-    return destination_among(known, text, source=asker or None, protocol=protocol, port=port)
+    return destination_among(places(cluster), text, source=source, protocol=protocol, port=port)
 
 
 def destination_among(
-    known: list[Place], text: str, *, source: Target | str | None, protocol: Transport = "tcp", port: int | None = None
+    known: list[Place], text: str, *, source: Place | None, protocol: Transport = "tcp", port: int | None = None
 ) -> Destination:
     """Return where a request goes, as `destination` does, of a lab's `places`."""
     refuse(text, "a destination")
-    asker = source if isinstance(source, Target) else None
     rest, path, url = _url(text)
     host, port_text = _host_and_port(rest)
     if port is not None and port_text and port_text != str(port):
@@ -105,12 +82,12 @@ def destination_among(
     literal = _address(host)
     if literal is not None:
         if not port_text:
-            raise TopologyError(f"{show(text)} has no port; expected one, such as {_joined(host, HTTP)}")
+            raise TopologyError(f"{show(text)} has no port; expected one, such as {words.socket(literal, HTTP)}")
         number = _number(port_text, text)
         return Destination(address=literal, port=number, host=host, kind="address", name=host, path=path)
-    place = find(known, host, near=asker.namespace if asker and asker.namespace else "default")
+    place = find(known, host, near=(source and source.namespace) or "default")
     number = _port(place, port_text, protocol, text)
-    address = _reachable(place, asker, text)
+    address = _reachable(place, source, text)
     return Destination(address=address, port=number, host=_host(place), kind=place.kind, name=place.short, path=path)
 
 
@@ -149,10 +126,6 @@ def _address(text: str) -> IPAddress | None:
         return None
 
 
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _number(port: str, text: str) -> int:
     if port.isascii() and port.isdecimal() and len(port) <= len(str(HIGHEST_PORT)) and 1 <= int(port) <= HIGHEST_PORT:
         return int(port)
@@ -187,7 +160,7 @@ def _choices(place: Place, ports: list[tuple[str, int, str]]) -> list[str]:
     return [f"{place.typed}:{name or number}" for name, number, _ in ports]
 
 
-def _reachable(place: Place, asker: Target | None, text: str) -> IPAddress:
+def _reachable(place: Place, asker: Place | None, text: str) -> IPAddress:
     families = {family_of(one) for one in asker.addresses} if asker else set()
     for one in place.addresses:
         if not families or family_of(one) in families:
@@ -221,9 +194,9 @@ def sources_among(cluster: Cluster, known: list[Place], text: str) -> frozenset[
     name, slash, link = text.removeprefix("node/").partition("/")
     for node in cluster.nodes:
         if node.metadata.name == name and (slash or text.startswith("node/") or _is_node(known, text)):
-            links = {BRIDGE: frozenset(map(gateway, pod_cidrs(node))), UPLINK: frozenset(node_addresses(node))}
+            links = {CBR: frozenset(map(gateway, pod_cidrs(node))), ETH: frozenset(node_addresses(node))}
             if not slash:
-                return links[BRIDGE] | links[UPLINK]
+                return links[CBR] | links[ETH]
             if link in links:
                 return links[link]
             near = did_you_mean(link, links)
@@ -240,12 +213,11 @@ def names(cluster: Cluster) -> dict[IPAddress, str]:
     found: dict[IPAddress, str] = {}
     for node in cluster.nodes:
         found.update(dict.fromkeys(node_addresses(node), node.metadata.name))
-        found.update(dict.fromkeys(map(gateway, pod_cidrs(node)), f"{node.metadata.name}/{BRIDGE}"))
+        found.update(dict.fromkeys(map(gateway, pod_cidrs(node)), f"{node.metadata.name}/{CBR}"))
     for place in places(cluster):
         for one in place.addresses:
             found.setdefault(one, place.short)
     for service in cluster.services:
-        ingress = [one.ip for one in service.status.load_balancer.ingress if one.ip is not None]
-        for one in (*service.spec.external_ips, *ingress):
+        for one in external_addresses(service):
             found.setdefault(one, full_name(service))
     return found

@@ -15,11 +15,11 @@ from lab.model import kubernetes as k8s
 from lab.model.lab import Lab, LabMeta
 from lab.parse import names
 from lab.parse.check import convert
-from lab.parse.mistake import Mistake, Mistakes, listed, nearest, show, show_path
+from lab.parse.mistake import LAB, Mistake, Mistakes, listed, nearest, show, show_path
 from lab.parse.yaml import Document, Spot, documents, place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from msgspec import Struct
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 * 1024 * 1024
 FILE = "lab.yaml"
-LAB = -1  # the Lab document's number; the other objects count from 0
 
 KINDS: dict[str, type[Struct]] = {
     kind.__name__: kind
@@ -63,7 +62,7 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Origin:
+class Origin:
     """Where an object stands: its document, and the path to it (not empty in a List)."""
 
     document: Document
@@ -71,14 +70,30 @@ class _Origin:
 
 
 @dataclass(slots=True)
-class _Found:
-    """What a file holds: the objects by number, where each of them stands, and the mistakes so far."""
+class Found:
+    """What a file holds: the objects by number, where each of them stands, and the mistakes so far.
+
+    `spots` are what the YAML itself has of mistakes; the Lab document's number is -1, others count from 0.
+    """
 
     lab: Lab | None = None
     objects: dict[int, k8s.Object] = field(default_factory=dict)
-    origins: dict[int, _Origin] = field(default_factory=dict)
+    origins: dict[int, Origin] = field(default_factory=dict)
     kinds: set[str] = field(default_factory=set)
     mistakes: Mistakes = field(default_factory=Mistakes)
+    spots: list[Spot] = field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        """Whether there are mistakes."""
+        return bool(self.mistakes.kept or self.spots)
+
+    def judge(self, whole: Mistakes) -> None:
+        """Add the mistakes of the lab as a whole: where the objects themselves have some, only what is certain."""
+        broken = self.broken
+        for one in whole.kept:
+            if not broken or (one.certain and one.at not in self.mistakes.shifted):
+                self.mistakes.add(one.at, one.path, one.text, key=one.key)
 
 
 def load(path: Path) -> Completed:
@@ -141,22 +156,25 @@ def read(text: str, source: str) -> Completed:
     Raises `TopologyError` with every mistake. Where the objects themselves have some, only what is certain is said
     of the lab as a whole: a name that is not found may be that of an object with a mistake.
     """
-    docs, spots = documents(text, source)
-    found = _Found()
-    for doc in docs:
-        for value, path in _values(doc):
-            _add(found, value, _Origin(doc, path))
-    if not found.origins and not spots:
+    found = objects(text, source)
+    if not found.origins and not found.spots:
         raise TopologyError(f"{source}: there is nothing in this file; expected a topology", hint=MINIMAL)
-    broken = bool(found.mistakes.kept or spots)
     whole = Mistakes()
     cluster = assemble(found.lab or _NO_LAB, found.objects, whole)
-    for one in whole.kept:
-        if not broken or (one.certain and one.at not in found.mistakes.shifted):
-            found.mistakes.add(one.at, one.path, one.text, key=one.key)
-    if broken or found.mistakes.kept or "Lab" not in found.kinds:
-        raise _error(found, spots, source)
+    found.judge(whole)
+    if found.broken or "Lab" not in found.kinds:
+        raise refusal(found, source, lab_wanted=True)
     return Completed(cluster)
+
+
+def objects(text: str, source: str) -> Found:
+    """Return the objects of a text, and what is wrong with each of them; raises `TopologyError` if it is no YAML."""
+    docs, spots = documents(text, source)
+    found = Found(spots=spots)
+    for doc in docs:
+        for value, path in _values(doc):
+            _add(found, value, Origin(doc, path))
+    return found
 
 
 _NO_LAB = Lab(metadata=LabMeta(name="none"))
@@ -183,8 +201,8 @@ def _values(doc: Document) -> Iterator[tuple[Any, Steps]]:
         yield item, ("items", index)
 
 
-def _add(found: _Found, value: Any, origin: _Origin) -> None:  # noqa: ANN401 - plain YAML
-    """Make one object of `value`, or note its mistakes; the Lab document's number is -1, others count from 0."""
+def _add(found: Found, value: Any, origin: Origin) -> None:  # noqa: ANN401 - plain YAML
+    """Make one object of `value`, or note its mistakes."""
     out = found.mistakes
     kind = value.get("kind") if isinstance(value, dict) else None
     at = LAB if kind == "Lab" and LAB not in found.origins else len(found.origins)
@@ -228,14 +246,25 @@ def _check_name(one: Any, at: int, out: Mistakes) -> None:  # noqa: ANN401 - any
         out.add(at, ("metadata", "name"), text)
 
 
-def _error(found: _Found, spots: list[Spot], source: str) -> TopologyError:
-    """Return the mistakes of a file in the order of the file."""
-    placed = [(spot.line, spot.column, spot.text) for spot in spots]
-    placed += [_place(found, one) for one in found.mistakes.kept]
+def refusal(
+    found: Found, source: str, *, lab_wanted: bool = False, standing: Mapping[int, str] | None = None
+) -> TopologyError:
+    """Return the mistakes of a file in the order of the file.
+
+    `standing`: what objects are called that are not in the file, by number, since a lab has them already.
+    """
+    placed = [(spot.line, spot.column, spot.text) for spot in found.spots]
+    outside = []
+    for one in found.mistakes.kept:
+        if one.at in found.origins or not standing or one.at not in standing:
+            placed.append(_place(found, one))
+        else:
+            where = f" {show_path(one.path)}:" if one.path else ""
+            outside.append(f"{source}: in {standing[one.at]}, which stands:{where} {one.text}")
     placed.sort(key=lambda one: one[:2])
-    lines = [f"{source}:{line}:{column}: {text}" for line, column, text in placed]
+    lines = [f"{source}:{line}:{column}: {text}" for line, column, text in placed] + outside
     hint = ""
-    if "Lab" not in found.kinds:
+    if lab_wanted and "Lab" not in found.kinds:
         lines.append(f"{source}: there is no Lab document; expected one beside the Kubernetes objects")
         hint = MINIMAL
     if found.mistakes.more:
@@ -243,7 +272,7 @@ def _error(found: _Found, spots: list[Spot], source: str) -> TopologyError:
     return TopologyError(lines, hint=hint)
 
 
-def _place(found: _Found, one: Mistake) -> tuple[int, int, str]:
+def _place(found: Found, one: Mistake) -> tuple[int, int, str]:
     origin = found.origins.get(one.at)
     where = f"{show_path(one.path)}: " if one.path else ""
     if origin is None:  # a Lab document that is not there

@@ -47,17 +47,18 @@ class _TooMuch(Exception):  # noqa: N818 - never leaves this module
 class _Composer(CParser):
     """libyaml's composer, stopped at the limits: it calls these three methods for each node."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most: int) -> None:
         super().__init__(text)
         self.depth = self.nodes = 0
+        self.most = most
 
     def descend_resolver(self, _parent: object, _index: object) -> None:
         self.depth += 1
         self.nodes += 1
         if self.depth > MAX_DEPTH:
             raise _TooMuch(f"more than {MAX_DEPTH} levels of nesting")
-        if self.nodes > MAX_NODES:
-            raise _TooMuch(f"more than {MAX_NODES} values")
+        if self.nodes > self.most:
+            raise _TooMuch(f"more than {self.most} values")
 
     def ascend_resolver(self) -> None:
         self.depth -= 1
@@ -119,6 +120,7 @@ def _is_merge(key: Node) -> bool:
 class _Reader:
     """Makes plain values of nodes: fresh ones each time that an alias repeats a node, for they are changed later."""
 
+    most: int
     spots: list[Spot] = field(default_factory=list)
     count: int = 0
     open: set[int] = field(default_factory=set)
@@ -129,8 +131,8 @@ class _Reader:
 
     def read(self, node: Node) -> Any:  # noqa: ANN401 - YAML is what it is
         self.count += 1
-        if self.count > MAX_NODES:
-            raise _TooMuch(f"more than {MAX_NODES} values, with those that its aliases repeat")
+        if self.count > self.most:
+            raise _TooMuch(f"more than {self.most} values, with those that its aliases repeat")
         if isinstance(node, ScalarNode):
             return self.scalar(node)
         here = id(node)
@@ -199,9 +201,10 @@ def plain(text: str) -> Any:  # noqa: ANN401
     return float(bare) if _FLOAT.fullmatch(bare) else text
 
 
-def documents(text: str, source: str) -> tuple[list[Document], list[Spot]]:
+def documents(text: str, source: str, *, most: int = MAX_NODES) -> tuple[list[Document], list[Spot]]:
     """Return the documents of `text`, and the mistakes that still let it be read (a key that is there twice...).
 
+    `most`: how many values it may have, those that its aliases repeat counted each time.
     Raises `TopologyError` if the text is not YAML or passes a limit; `source` is its file's name.
     """
     control = _CONTROL.search(text)
@@ -209,9 +212,9 @@ def documents(text: str, source: str) -> tuple[list[Document], list[Spot]]:
         line, column = place(text, control.start())
         text = f"the character {show(control.group())} is not allowed in YAML; expected text"
         raise TopologyError(f"{source}:{line}:{column}: {text}")
-    reader = _Reader()
+    reader = _Reader(most)
     try:
-        found = [Document(reader.read(root), root) for root in _compose(text)]
+        found = [Document(reader.read(root), root) for root in _compose(text, most)]
     except _TooMuch as error:
         raise TopologyError(f"{source}: {error}", hint="split the topology, or leave out what is not needed") from None
     except MarkedYAMLError as error:
@@ -221,8 +224,8 @@ def documents(text: str, source: str) -> tuple[list[Document], list[Spot]]:
     return found, reader.spots
 
 
-def _compose(text: str) -> Iterator[Node]:
-    composer = _Composer(text)
+def _compose(text: str, most: int) -> Iterator[Node]:
+    composer = _Composer(text, most)
     while composer.check_node():
         node = composer.get_node()
         if node is not None:

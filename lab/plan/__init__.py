@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.plan.difference import Difference, difference, mending, stages
 from lab.plan.planner import Plan, plan
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Difference", "Plan", "difference", "mending", "plan", "stages"]

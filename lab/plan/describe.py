@@ -12,12 +12,27 @@ from typing import Any, assert_never
 
 import msgspec
 
-from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth
+from lab.model.address import IPAddress
+from lab.model.ops import (
+    Address,
+    Bridge,
+    Close,
+    Delete,
+    Health,
+    Hosts,
+    Namespace,
+    Neighbour,
+    Op,
+    Remove,
+    Route,
+    Rules,
+    Serve,
+    Sysctl,
+    Veth,
+)
 
-RESTORE = {"ipv4": "iptables", "ipv6": "ip6tables"}
 
-
-def describe(op: Op) -> str:  # noqa: C901, PLR0911 - one case per op
+def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
     """Return the commands, one a line, without a newline at the end."""
     match op:
         case Namespace():
@@ -42,11 +57,33 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911 - one case per op
             return _rules(op)
         case Hosts():
             return "\n".join(_file(f"/run/hairpin/hosts.{namespace}", text) for namespace, text in op.texts)
+        case Health():
+            at = " ".join(_socket(address, op.port) for address in op.addresses)
+            what = f"{op.service}: {op.endpoints} here" if op.service else "kube-proxy itself"
+            return f"# in {op.netns}: answer health checks on {at}, {what}"
         case Serve():
             ports = " ".join(f"{protocol}:{port}" for protocol, port in op.ports)
             return f"# in {op.netns}: serve {ports} as pod {op.pod} on {op.node}"
+        case Delete():
+            return _delete(op.what)
+        case Close():
+            return f"# in {op.netns}: serve as pod {op.pod} no more"
+        case Remove():
+            return f"ip netns delete {op.netns}"
         case _:
             assert_never(op)
+
+
+def _delete(what: Veth | Route | Neighbour) -> str:
+    match what:
+        case Veth():
+            return f"ip{_n(what)} link delete {what.name}"
+        case Route():
+            return f"ip{_n(what)} {_route(what, 'delete')}"
+        case Neighbour():
+            return f"ip{_n(what)} neighbour delete {what.address} dev {what.link}"
+        case _:
+            assert_never(what)
 
 
 def script(ops: Sequence[Op]) -> str:
@@ -56,7 +93,12 @@ def script(ops: Sequence[Op]) -> str:
 
 def data(ops: Sequence[Op]) -> list[dict[str, Any]]:
     """Return the plan as JSON's types: each op's fields, and its name in small letters as `op`."""
-    return [{"op": type(op).__name__.lower(), **msgspec.to_builtins(op, enc_hook=str)} for op in ops]
+    return [_data(op) for op in ops]
+
+
+def _data(op: Op) -> dict[str, Any]:
+    fields = {"what": _data(op.what)} if isinstance(op, Delete) else msgspec.to_builtins(op, enc_hook=str)
+    return {"op": type(op).__name__.lower(), **fields}
 
 
 def _n(op: Bridge | Veth | Address | Route | Neighbour | Namespace) -> str:
@@ -83,20 +125,27 @@ def _veth(op: Veth) -> str:
     return "\n".join(lines)
 
 
-def _route(op: Route) -> str:
+def _route(op: Route, verb: str = "add") -> str:
     destination = str(op.destination) if op.destination.prefixlen else "default"
     if op.kind == "blackhole":
         family = "-6 " if op.destination.version == 6 else ""  # noqa: PLR2004 - IPv6
-        return f"{family}route add blackhole {destination}"
+        return f"{family}route {verb} blackhole {destination}"
     via = f" via {op.via}" if op.via else ""
-    return f"route add {destination}{via} dev {op.link}"
+    return f"route {verb} {destination}{via} dev {op.link}"
 
 
 def _rules(op: Rules) -> str:
     counters = [f"{_exec(op)}nfacct add {name}\n" for name in op.counters]
-    return "".join(counters) + (
-        f"{_exec(op)}{RESTORE[op.family]}-{op.variant}-restore --wait 5 --noflush --counters <<'EOF'\n{op.text}EOF"
-    )
+    if op.tool == "nft":
+        load = "nft -f -"
+    else:
+        program = op.tool if op.family == "ipv4" else op.tool.replace("iptables", "ip6tables")
+        load = f"{program}-restore --wait 5 --noflush --counters"
+    return "".join(counters) + f"{_exec(op)}{load} <<'EOF'\n{op.text}EOF"
+
+
+def _socket(address: IPAddress, port: int) -> str:
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004 - IPv6
 
 
 def _file(path: str, text: str) -> str:

@@ -7,15 +7,13 @@ Source: https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 from lab.model.address import IPAddress
-from lab.model.cluster import Cluster, node_addresses, pod_addresses, pod_netns
+from lab.model.cluster import Cluster, cluster_ips, headless, node_addresses, pod_addresses, pod_netns
 from lab.model.kubernetes import EndpointSlice, Pod, Service
 from lab.model.ops import Hosts
 
 DOMAIN = "cluster.local"
-_SERVICE_NAME = "kubernetes.io/service-name"
 _LOCALHOST = "127.0.0.1 localhost\n"
 
 
@@ -68,19 +66,12 @@ def _machines(cluster: Cluster) -> Iterator[tuple[str, tuple[IPAddress, ...]]]:
 
 def _addresses(cluster: Cluster, service: Service) -> tuple[IPAddress, ...]:
     """Return a Service's ClusterIPs, of a headless one its endpoints, of an ExternalName nothing."""
-    spec = service.spec
-    if spec.type == "ExternalName":
+    if service.spec.type == "ExternalName":
         return ()
-    given = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
-    if "None" not in given:
-        return tuple(ip_address(text) for text in given)
-    parts = (part for part in cluster.slices if _belongs(part, service))
+    if not headless(service):
+        return cluster_ips(service)
+    parts = (part for part in cluster.slices if part.service_key == service.metadata.key)
     return tuple(dict.fromkeys(address for part in parts for address in _ready(part, service)))
-
-
-def _belongs(part: EndpointSlice, service: Service) -> bool:
-    meta = part.metadata
-    return meta.namespace == service.metadata.namespace and meta.labels.get(_SERVICE_NAME) == service.metadata.name
 
 
 def _ready(part: EndpointSlice, service: Service) -> Iterator[IPAddress]:

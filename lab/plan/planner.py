@@ -5,28 +5,17 @@ What stands on one bridge is a `Segment` (`lab.plan.segments`); links, addresses
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from lab.errors import TopologyError
 from lab.model.address import IPAddress, IPNetwork, family_of
-from lab.model.cluster import ROUTER, Cluster, networks, node_addresses, pod_addresses, pod_cidrs, pod_netns
-from lab.model.ops import (
-    Address,
-    Bridge,
-    Namespace,
-    Neighbour,
-    Op,
-    Route,
-    Rules,
-    Serve,
-    Sysctl,
-    Veth,
-)
+from lab.model.cluster import ETH, ROUTER, Cluster, networks, node_addresses, pod_addresses, pod_cidrs, pod_netns
+from lab.model.nft_ruleset import NftRuleset
+from lab.model.ops import Address, Bridge, Health, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth, Wire
+from lab.plan.health import healths
 from lab.plan.hosts import hosts
-from lab.plan.segments import ETH, Seat, Segment, port_mac, segments
+from lab.plan.segments import Seat, Segment, port_mac, segments
 from lab.proxy.config import LOOPBACK
 from lab.proxy.node import node_rules, node_sysctls
 
@@ -35,6 +24,10 @@ from lab.proxy.node import node_rules, node_sysctls
 ETH_INDEX = 100
 BRIDGE_INDEX = 101
 FIRST_PORT_INDEX = 1000
+
+
+_QUIET_BRIDGES = dict.fromkeys(("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"), "0")
+_FILTERED_BRIDGES = dict.fromkeys(_QUIET_BRIDGES, "1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,37 +41,31 @@ def plan(cluster: Cluster, *, nfacct: bool = True) -> Plan:
     """Return all that makes the lab of `cluster` stand; the same cluster gives the same plan.
 
     `nfacct`: whether the kernel has these counters; without them kube-proxy leaves out the matches that count.
-    Raises `TopologyError` if two machines would have the same name, and what `lab.proxy.node` raises.
+    Raises what `lab.proxy.node` raises.
     """
-    wired = segments(cluster)
-    _check_names(cluster, wired)
     ops: list[Op] = [
-        *_machines(cluster, wired),
-        *(op for segment in wired for op in _links(segment)),
-        *(op for segment in wired for op in _addresses(segment)),
-        *_routes_between(cluster),
-        *_rules(cluster, wired, nfacct=nfacct),
+        *wiring(cluster),
+        *rules(cluster, [node.metadata.name for node in cluster.nodes], nfacct=nfacct),
         hosts(cluster),
-        *_serves(cluster),
+        *listeners(cluster),
     ]
     return Plan(ops=tuple(ops))
 
 
-def _check_names(cluster: Cluster, wired: Iterable[Segment]) -> None:
-    counts = Counter(seat.netns for segment in wired for seat in segment.seats)
-    mistakes = [
-        f"{cluster.name}: {count} machines are called {name!r}: pods (of the namespace default), nodes, "
-        "clients and the router each need a name of their own"
-        for name, count in counts.items()
-        if count > 1
+def wiring(cluster: Cluster) -> list[Wire]:
+    """Return all machines, links, addresses and routes of a lab."""
+    wired = segments(cluster)
+    return [
+        *_machines(cluster, wired),
+        *(op for segment in wired for op in _links(segment)),
+        *(op for segment in wired for op in _addresses(segment)),
+        *_routes_between(cluster),
     ]
-    if mistakes:
-        raise TopologyError(mistakes)
 
 
-def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Op]:
+def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace | Sysctl]:
     """Yield the namespaces, each with the sysctls that must be set before there are links."""
-    yield from _sysctls("", _quiet(cluster) | {f"net.bridge.bridge-nf-call-{program}": "0" for program in _PROGRAMS})
+    yield from _sysctls("", _quiet(cluster) | _QUIET_BRIDGES)
     nodes = {node.metadata.name for node in cluster.nodes}
     for segment in wired:
         for seat in segment.seats:
@@ -87,14 +74,11 @@ def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Op]:
             if seat.netns == ROUTER or seat.netns in nodes:
                 keys |= _forwarding(cluster)
             if seat.netns in nodes:
-                keys |= {f"net.bridge.bridge-nf-call-{program}": "1" for program in _PROGRAMS}
+                keys |= _FILTERED_BRIDGES
             yield from _sysctls(seat.netns, keys)
 
 
-_PROGRAMS = ("iptables", "ip6tables")
-
-
-def _sysctls(netns: str, keys: dict[str, str]) -> Iterator[Op]:
+def _sysctls(netns: str, keys: dict[str, str]) -> Iterator[Sysctl]:
     return (Sysctl(netns=netns, key=key, value=value) for key, value in keys.items())
 
 
@@ -113,7 +97,7 @@ def _forwarding(cluster: Cluster) -> dict[str, str]:
     return keys
 
 
-def _links(segment: Segment) -> Iterator[Op]:
+def _links(segment: Segment) -> Iterator[Bridge | Veth]:
     yield Bridge(
         netns=segment.netns,
         name=segment.bridge,
@@ -121,11 +105,11 @@ def _links(segment: Segment) -> Iterator[Op]:
         mac=segment.mac,
         promiscuous=segment.promiscuous,
     )
-    for index, seat in enumerate(segment.seats, FIRST_PORT_INDEX):
+    for seat in segment.seats:
         yield Veth(
             netns=segment.netns,
             name=seat.port,
-            index=index,
+            index=FIRST_PORT_INDEX + seat.number,
             mac=port_mac(segment.netns, seat.port),
             peer_netns=seat.netns,
             peer_name=ETH,
@@ -137,7 +121,7 @@ def _links(segment: Segment) -> Iterator[Op]:
         )
 
 
-def _addresses(segment: Segment) -> Iterator[Op]:
+def _addresses(segment: Segment) -> Iterator[Address | Route | Neighbour]:
     """Yield addresses, default routes and neighbours of one segment, machine by machine."""
     for seat in segment.seats:
         for interface in seat.interfaces:
@@ -171,7 +155,7 @@ def _machines_of(segment: Segment) -> Iterator[tuple[IPAddress, str]]:
     return ((interface.ip, seat.mac) for seat in segment.seats for interface in seat.interfaces)
 
 
-def _routes_between(cluster: Cluster) -> Iterator[Op]:
+def _routes_between(cluster: Cluster) -> Iterator[Route]:
     """Yield a route to each node's pods on all other nodes and on the router, as a cloud's routed pod network has them.
 
     The router drops what is for nobody in silence: an address that nothing serves times out, as on the Internet.
@@ -193,26 +177,28 @@ def _default(kin: IPAddress | IPNetwork) -> IPNetwork:
     return ip_network("0.0.0.0/0" if family_of(kin) == "ipv4" else "::/0")
 
 
-def _rules(cluster: Cluster, wired: Iterable[Segment], *, nfacct: bool) -> Iterator[Op]:
-    """Yield what kube-proxy does on each node: rules of both families, then sysctls.
+def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator[Op]:
+    """Yield what kube-proxy does on each of `nodes` when it starts: rules of both families, then sysctls.
 
     In this order, since some of the sysctls are there only when conntrack is, which rules bring along.
     """
-    for node in cluster.nodes:
-        name = node.metadata.name
+    wired = segments(cluster) if nodes else ()
+    for name in nodes:
         own = (LOOPBACK["ipv4"], LOOPBACK["ipv6"], *_own_addresses(wired, name))
         made: set[str] = set()  # both families share a namespace's counters
         for ruleset in node_rules(cluster, name, counters=nfacct, interfaces=own):
+            if isinstance(ruleset, NftRuleset):
+                yield Rules(netns=name, tool="nft", family=ruleset.family, text=ruleset.restore_text())
+                continue
             yield Rules(
                 netns=name,
-                variant=cluster.spec.iptables,
+                tool="iptables-nft" if cluster.spec.iptables == "nft" else "iptables-legacy",
                 family=ruleset.family,
                 text=ruleset.restore_text(),
                 counters=tuple(counter for counter in ruleset.counters if counter not in made),
             )
             made.update(ruleset.counters)
-    for node in cluster.nodes:
-        name = node.metadata.name
+    for name in nodes:
         yield from _sysctls(name, dict(node_sysctls(cluster, name)))
 
 
@@ -224,7 +210,13 @@ def _own_addresses(wired: Iterable[Segment], netns: str) -> Iterator[IPAddress]:
             yield from segment.gateways
 
 
-def _serves(cluster: Cluster) -> Iterator[Serve]:
+def listeners(cluster: Cluster) -> Iterator[Serve | Health]:
+    """Yield all that the keeper answers: the pods, and kube-proxy's health checks."""
+    yield from serves(cluster)
+    yield from healths(cluster)
+
+
+def serves(cluster: Cluster) -> Iterator[Serve]:
     """Yield what each pod listens on: the ports that it declares, and nothing when it declares none."""
     by_name = {node.metadata.name: node for node in cluster.nodes}
     for pod in cluster.pods:

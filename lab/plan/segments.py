@@ -14,16 +14,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from ipaddress import ip_interface
 
 from lab.model.address import IPAddress, IPNetwork, mac_of
-from lab.model.cluster import ROUTER, Cluster, gateway, networks, node_addresses, pod_addresses, pod_cidrs, pod_netns
+from lab.model.cluster import (
+    CBR,
+    ETH,
+    ROUTER,
+    Cluster,
+    gateway,
+    networks,
+    node_addresses,
+    pod_addresses,
+    pod_cidrs,
+    pod_netns,
+)
 from lab.model.kubernetes import Node, Pod
 from lab.model.ops import IPInterface
 
-WIRE, LAN, CBR = "wire", "lan0", "cbr0"
-ETH = "eth0"
+WIRE, LAN = "wire", "lan0"
 
+_NEAR, _FAR = 1 << 24, 1 << 30  # an interface's index is a positive int (linux/if_link.h)
 _NAME_MAX = 15  # IFNAMSIZ less the closing zero
 # Neither "." (it separates the parts of a sysctl's name) nor "/", ":" and blanks (which the kernel refuses).
 _READABLE = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -56,6 +67,18 @@ class Seat:
     netns: str
     port: str
     interfaces: tuple[IPInterface, ...]
+
+    @property
+    def number(self) -> int:
+        """What tells its cable from the others of the bridge, whoever comes and goes: its address in the range.
+
+        From 0 to 2**30; an IPv6 address far up in its range has a number by its hash, between 2**24 and 2**30.
+        """
+        first = self.interfaces[0]
+        offset = int(first.ip) - int(first.network.network_address)
+        if offset < _NEAR:
+            return offset
+        return _NEAR + int.from_bytes(sha256(first.ip.packed).digest()[:8]) % (_FAR - _NEAR)
 
     @cached_property
     def mac(self) -> str:
@@ -146,5 +169,5 @@ def _on(addresses: Iterable[IPAddress], ranges: Iterable[IPNetwork]) -> tuple[IP
     )
 
 
-def _ips(interfaces: Iterable[IPv4Interface | IPv6Interface]) -> tuple[IPAddress, ...]:
+def _ips(interfaces: Iterable[IPInterface]) -> tuple[IPAddress, ...]:
     return tuple(interface.ip for interface in interfaces)

@@ -16,10 +16,10 @@ from lab.model.address import Family, IPAddress, IPNetwork, family_of, host_netw
 from lab.model.cluster import pod_cidrs
 from lab.model.kubernetes import KubeProxyConfiguration, Node
 from lab.model.lab import Mode
+from lab.model.labels import ZONE
 from lab.proxy.names import interface_name, node_name
 from lab.proxy.sloppy import parse_address, parse_network
 
-ZONE = "topology.kubernetes.io/zone"
 LOOPBACK: dict[Family, IPAddress] = {"ipv4": IPv4Address("127.0.0.1"), "ipv6": IPv6Address("::1")}
 LOOPBACK_RANGE = IPv4Network("127.0.0.0/8")
 DEFAULT_MASQUERADE_BIT = 14

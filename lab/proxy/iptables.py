@@ -6,12 +6,14 @@ spells marks and probabilities differently from what kube-proxy writes; in the k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from lab.model.ruleset import Chain, Place, Ruleset, ServiceRules, Table, gather
+from lab.model.ruleset import Chain, Place, Ruleset, ServiceRules, Table, chain_lines, gather
 from lab.model.service import ServiceUnit
 from lab.proxy.config import ProxyConfig
-from lab.proxy.iptables_service import (
+from lab.proxy.iptables_service import service_rules
+from lab.proxy.iptables_words import (
     EXTERNALLY_UNSERVED,
     FIREWALL,
     HEALTH,
@@ -20,34 +22,38 @@ from lab.proxy.iptables_service import (
     SERVICES,
     UNSERVED,
     Context,
-    service_rules,
 )
 from lab.proxy.names import address_text
 
 INVALID_COUNTER = "ct_state_invalid_dropped_pkts"
+COUNTERS = (INVALID_COUNTER, LOCALHOST_COUNTER)
 LARGE_CLUSTER = 1000  # largeClusterEndpointsThreshold: with more endpoints rules that repeat lose their comments
 
-_NEW = "-m conntrack --ctstate NEW "
-_CANARY = Chain("KUBE-PROXY-CANARY")  # kube-proxy looks for it to notice that somebody flushed a table
+NEW = "-m conntrack --ctstate NEW "
+LOCALNET = (
+    '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections"'
+    " -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
+)
+CANARY = Chain("KUBE-PROXY-CANARY")  # kube-proxy looks for it to notice that somebody flushed a table
 
 # kube-proxy prepends one jump after the other to each built-in chain; this is the order that a packet meets them in.
 _HOOKS: dict[Place, tuple[str, ...]] = {
     ("filter", "INPUT"): (
         "-j KUBE-FIREWALL",
-        f'{_NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        f'{NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
         '-m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS',
-        f'{_NEW}-m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
+        f'{NEW}-m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
     ),
     ("filter", "FORWARD"): (
-        f'{_NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        f'{NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
         '-m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
-        f'{_NEW}-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
-        f'{_NEW}-m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
+        f'{NEW}-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+        f'{NEW}-m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES',
     ),
     ("filter", "OUTPUT"): (
         "-j KUBE-FIREWALL",
-        f'{_NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
-        f'{_NEW}-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+        f'{NEW}-m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL',
+        f'{NEW}-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
     ),
     ("nat", "PREROUTING"): ('-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',),
     ("nat", "OUTPUT"): ('-m comment --comment "kubernetes service portals" -j KUBE-SERVICES',),
@@ -79,7 +85,7 @@ def assemble(parts: Iterable[ServiceRules], context: Context) -> Ruleset:
     return Ruleset(
         family=context.config.family,
         tables=(
-            Table("mangle", (_CANARY,)),
+            Table("mangle", (CANARY,)),
             Table("filter", (*_hooks("filter"), *_filter_chains(context, shared))),
             Table("nat", (*_hooks("nat"), *_nat_chains(context.config, shared), *own)),
         ),
@@ -87,9 +93,35 @@ def assemble(parts: Iterable[ServiceRules], context: Context) -> Ruleset:
     )
 
 
+def pieces(units: Sequence[ServiceUnit], config: ProxyConfig, *, counters: bool = True) -> Iterator[str]:
+    """Yield the text of what `render` returns, service port by service port.
+
+    The table nat comes first, with the chains of each service port together; what all share comes when all are known.
+    """
+    context = context_of(units, config, counters=counters)
+    fixed = assemble((), context)
+    nat = next(table for table in fixed.tables if table.name == "nat")
+    yield _text(("*nat", *chain_lines([replace(chain, rules=()) for chain in nat.chains])))
+    shared = []
+    for unit in units:
+        part = service_rules(unit, context)
+        shared.append(ServiceRules(part.owner, (), part.shared))
+        yield _text(chain_lines(part.chains))
+    complete = assemble(shared, context)
+    *others, nat = complete.tables
+    rules = [f"-A {chain.name} {rule}" for chain in nat.chains for rule in chain.rules]
+    yield _text((*rules, "COMMIT"))
+    for table in others:
+        yield _text(table.lines())
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join([f"{line}\n" for line in lines])
+
+
 def _counters(context: Context) -> tuple[str, ...]:
     """Return the nfacct objects that kube-proxy makes: in both families and whether or not a rule uses them."""
-    return (INVALID_COUNTER, LOCALHOST_COUNTER) if context.counters else ()
+    return COUNTERS if context.counters else ()
 
 
 def _hooks(table: str) -> Iterable[Chain]:
@@ -103,13 +135,19 @@ def _filter_chains(context: Context, shared: dict[Place, list[str]]) -> Iterable
     for _, name in (HEALTH, FIREWALL):
         yield Chain(name, tuple(shared.get(("filter", name), ())))
     yield Chain("KUBE-FIREWALL", tuple(_firewall(context.config)))
-    yield _CANARY
+    yield CANARY
 
 
 def _nat_chains(config: ProxyConfig, shared: dict[Place, list[str]]) -> Iterable[Chain]:
-    mark = f"{config.masquerade_mark:#x}"
     for _, name in (SERVICES, NODE_PORTS):
         yield Chain(name, tuple(shared.get(("nat", name), ())))
+    yield from postrouting(config)
+    yield CANARY
+
+
+def postrouting(config: ProxyConfig) -> Iterable[Chain]:
+    """Yield the chains that mark a packet to be masqueraded, and masquerade it."""
+    mark = f"{config.masquerade_mark:#x}"
     yield Chain(
         "KUBE-POSTROUTING",
         (
@@ -119,7 +157,6 @@ def _nat_chains(config: ProxyConfig, shared: dict[Place, list[str]]) -> Iterable
         ),
     )
     yield Chain("KUBE-MARK-MASQ", (f"-j MARK --set-xmark {mark}/{mark}",))
-    yield _CANARY
 
 
 def _forward(context: Context) -> Iterable[str]:
@@ -136,10 +173,7 @@ def _forward(context: Context) -> Iterable[str]:
 def _firewall(config: ProxyConfig) -> Iterable[str]:
     """Yield the rule that keeps outsiders from reaching 127.0.0.0/8 through route_localnet."""
     if config.localhost_node_ports:
-        yield (
-            '! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections"'
-            " -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
-        )
+        yield LOCALNET
 
 
 def _to_node_ports(config: ProxyConfig) -> Iterable[str]:

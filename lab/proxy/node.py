@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab.errors import LabError
+from lab.errors import TopologyError
 from lab.model.address import FAMILIES, Family, IPAddress
 from lab.model.cluster import Cluster
-from lab.model.kubernetes import EndpointSlice, KubeProxyConfiguration, Node, Service
-from lab.model.lab import Mode
+from lab.model.kubernetes import EndpointSlice, KubeProxyConfiguration, Node, Service, ServiceCIDR
+from lab.model.lab import Mode, Release
+from lab.model.nft_ruleset import NftRuleset
 from lab.model.ruleset import Ruleset
-from lab.proxy import iptables
+from lab.proxy import classic, iptables, nftables
 from lab.proxy.config import configure
 from lab.proxy.services import units
 from lab.proxy.sysctls import sysctls
@@ -25,30 +26,36 @@ def render(  # noqa: PLR0913 - kube-proxy's own inputs: the API's objects, a fil
     *,
     node: str = "",
     mode: Mode | None = None,
+    release: Release = "1.36",
+    service_cidrs: Iterable[ServiceCIDR] = (),
     counters: bool = True,
     interfaces: Sequence[IPAddress] | None = None,
-) -> Ruleset:
-    """Return what kube-proxy would install for these objects, in one family.
+) -> Ruleset | NftRuleset:
+    """Return what kube-proxy would install for these objects, in one family: an `NftRuleset` in nftables mode.
 
-    `node` overrides `hostnameOverride`, `mode` the configuration's. `counters`: whether the node has nfacct.
+    `node` overrides `hostnameOverride`, `mode` the configuration's; `release` classic has iptables mode alone.
+    `service_cidrs` matter to nftables mode alone.
+    `counters`: whether the node has nfacct, which iptables mode uses.
     `interfaces`: the node's addresses, among which nodePortAddresses selects (None: its InternalIPs and loopback).
-    Raises `TopologyError` for a configuration that kube-proxy would refuse and for names that cannot stand in a rule,
-    `LabError` for nftables mode.
+    Raises `TopologyError` for a configuration that kube-proxy would refuse and for names that cannot stand in a rule.
     """
     mode = mode or settings.mode or "iptables"
-    if mode == "nftables":
-        raise LabError("nftables mode is not there yet", hint="use iptables mode: --mode iptables")
     config = configure(settings, nodes, family, node=node, mode=mode, interfaces=interfaces)
-    return iptables.render(
-        units(services, slices, family, external_ips=settings.feature_gates.get("AllowServiceExternalIPs", True)),
-        config,
-        counters=counters,
-    )
+    external_ips = settings.feature_gates.get("AllowServiceExternalIPs", True)
+    found = units(services, slices, family, external_ips=external_ips)
+    if release == "classic":
+        if mode == "nftables":
+            raise TopologyError(classic.NO_NFTABLES)
+        return classic.render(found, config)
+    if mode == "nftables":
+        ranges = [cidr for one in service_cidrs for cidr in one.spec.cidrs]
+        return nftables.render(found, config, service_cidrs=ranges)
+    return iptables.render(found, config, counters=counters)
 
 
 def node_rules(
     cluster: Cluster, node: str, *, counters: bool = True, interfaces: Sequence[IPAddress] | None = None
-) -> tuple[Ruleset, Ruleset]:
+) -> tuple[Ruleset | NftRuleset, Ruleset | NftRuleset]:
     """Return the rules of a lab's node: IPv4 and IPv6, as kube-proxy installs both whatever addresses there are.
 
     Raises what `render` raises.
@@ -62,6 +69,8 @@ def node_rules(
             family,
             node=node,
             mode=cluster.mode,
+            release=cluster.spec.release,
+            service_cidrs=cluster.service_cidrs,
             counters=counters,
             interfaces=interfaces,
         )
@@ -73,4 +82,4 @@ def node_rules(
 def node_sysctls(cluster: Cluster, node: str) -> tuple[tuple[str, str], ...]:
     """Return (key, value) of the sysctls that kube-proxy sets on a lab's node, in sysctl(8)'s dotted form."""
     config = configure(cluster.proxy, cluster.nodes, "ipv4", node=node, mode=cluster.mode)
-    return sysctls(cluster.proxy, localhost_node_ports=config.localhost_node_ports)
+    return sysctls(cluster.proxy, localhost_node_ports=config.localhost_node_ports or cluster.spec.release == "classic")

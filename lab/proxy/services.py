@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from lab.model.address import Family, IPAddress, IPNetwork, family_of
 from lab.model.kubernetes import EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint
+from lab.model.labels import HEADLESS, PROXY_NAME
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy.names import endpoint_text
 from lab.proxy.sloppy import parse_address, parse_network
 
-PROXY_NAME = "service.kubernetes.io/service-proxy-name"
-HEADLESS = "service.kubernetes.io/headless"
-SERVICE_NAME = "kubernetes.io/service-name"
-
 _API_FAMILY: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
+
+_NONE: frozenset[str] = frozenset()
 
 ServiceKey = tuple[str, str]
 PortKey = tuple[str, Protocol]
@@ -38,7 +37,7 @@ def units(
         if cluster_ip is None:
             continue
         meta = service.metadata
-        endpoints = _endpoints(of_service.get((meta.namespace, meta.name), ()))
+        endpoints = _endpoints(of_service.get(meta.key, ()))
         for port in service.spec.ports:
             key = (meta.namespace, meta.name, port.name, port.protocol)
             chosen = endpoints.get((port.name, port.protocol), ())
@@ -124,10 +123,9 @@ def _slices_by_service(slices: Iterable[EndpointSlice], family: Family) -> dict[
     """Return the slices of each Service, in the order of their names: kube-proxy's own order is random."""
     found: dict[ServiceKey, list[EndpointSlice]] = {}
     for one in slices:
-        labels = one.metadata.labels
-        name = labels.get(SERVICE_NAME, "")
-        if name and HEADLESS not in labels and one.address_type == _API_FAMILY[family]:
-            found.setdefault((one.metadata.namespace, name), []).append(one)
+        _, name = key = one.service_key
+        if name and HEADLESS not in one.metadata.labels and one.address_type == _API_FAMILY[family]:
+            found.setdefault(key, []).append(one)
     for several in found.values():
         if len(several) > 1:
             several.sort(key=lambda one: one.metadata.name)
@@ -165,6 +163,6 @@ def _endpoint(entry: SliceEndpoint, port: int) -> Endpoint:
         ready=conditions.ready is not False,
         serving=conditions.serving is not False,
         terminating=conditions.terminating is True,
-        zone_hints=frozenset(hint.name for hint in hints.for_zones) if hints else frozenset(),
-        node_hints=frozenset(hint.name for hint in hints.for_nodes) if hints else frozenset(),
+        zone_hints=frozenset(hint.name for hint in hints.for_zones) if hints else _NONE,
+        node_hints=frozenset(hint.name for hint in hints.for_nodes) if hints else _NONE,
     )

@@ -15,22 +15,18 @@ from typing import Any
 import pytest
 
 from lab.kernel import rules
-from lab.model import kubernetes as k8s
 from lab.model.address import FAMILIES
 from lab.model.ruleset import Ruleset
 from lab.model.service import Endpoint, ServiceUnit
-from lab.parse.check import convert
-from lab.parse.mistake import Mistakes
-from lab.parse.yaml import documents
-from lab.proxy import iptables
+from lab.proxy import classic, iptables
 from lab.proxy.config import LOOPBACK, Detector, ProxyConfig
 from lab.proxy.node import render
+from tests.test_proxy_oracle import CASES, objects, sorted_out
 
 Inside = Callable[..., Any]
 Chains = dict[tuple[str, str], list[str]]
 
-CASES = Path(__file__).parents[1] / "golden" / "kube-proxy"
-VARIANTS: tuple[rules.Variant, ...] = ("nft", "legacy")
+TOOLS: tuple[rules.Tool, ...] = ("iptables-nft", "iptables-legacy")
 
 
 def held(dump: str) -> Chains:
@@ -50,42 +46,34 @@ def held(dump: str) -> Chains:
     return {place: found[place] for place in found if found[place] or place[1].startswith("KUBE-")}
 
 
-def load(ruleset: Ruleset, variant: rules.Variant) -> str:
+def load(ruleset: Ruleset, tool: rules.Tool) -> str:
     rules.add_counters("", ruleset.counters)
-    rules.restore([rules.Load(netns="", variant=variant, family=ruleset.family, text=ruleset.restore_text())])
-    return rules.save("", variant, ruleset.family)
+    rules.restore([rules.Load(netns="", tool=tool, family=ruleset.family, text=ruleset.restore_text())])
+    return rules.save("", tool, ruleset.family)
 
 
-def check(inside: Inside, make: Callable[[bool], Iterator[Ruleset]], variant: rules.Variant) -> None:
+def check(inside: Inside, make: Callable[[bool], Iterator[Ruleset]], tool: rules.Tool) -> None:
     """Load the rulesets of both families one after the other, and look at both when both are there."""
     rulesets = list(make(inside(rules.nfacct_available)))
     for ruleset in rulesets:
-        inside(load, ruleset, variant)
+        inside(load, ruleset, tool)
     for ruleset in rulesets:
-        dump = inside(rules.save, "", variant, ruleset.family)
+        dump = inside(rules.save, "", tool, ruleset.family)
         assert held(dump) == {place: list(chain.rules) for place, chain in ruleset.chains()}
 
 
-def sorted_out(objects: list[Any]) -> tuple[list[k8s.Service], list[k8s.EndpointSlice], list[k8s.Node]]:
-    services = [one for one in objects if isinstance(one, k8s.Service)]
-    slices = [one for one in objects if isinstance(one, k8s.EndpointSlice)]
-    return services, slices, [one for one in objects if isinstance(one, k8s.Node)]
-
-
 def case_rulesets(case: Path, *, counters: bool) -> Iterator[Ruleset]:
-    def objects(name: str) -> list[Any]:
-        read = enumerate(documents((case / name).read_text(), name)[0])
-        return [convert(getattr(k8s, one.value["kind"]), one.value, number, Mistakes()) for number, one in read]
-
-    found, (settings,) = objects("objects.yaml"), objects("proxy.yaml")
+    found, (settings,) = objects(case / "objects.yaml"), objects(case / "proxy.yaml")
     for family in FAMILIES:
-        yield render(*sorted_out(found), settings, family, counters=counters)
+        ruleset = render(*sorted_out(found), settings, family, counters=counters)
+        assert isinstance(ruleset, Ruleset)
+        yield ruleset
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
-def test_the_kernel_holds_every_golden_case_as_printed(inside: Inside, case: Path, variant: rules.Variant) -> None:
-    check(inside, lambda counters: case_rulesets(case, counters=counters), variant)
+def test_the_kernel_holds_every_golden_case_as_printed(inside: Inside, case: Path, tool: rules.Tool) -> None:
+    check(inside, lambda counters: case_rulesets(case, counters=counters), tool)
 
 
 def everything(base: str, endpoint: str, outside: str) -> Iterator[ServiceUnit]:
@@ -133,7 +121,7 @@ def everything(base: str, endpoint: str, outside: str) -> Iterator[ServiceUnit]:
     yield replace(full, namespace=longest, name=longest, port_name=longest, external_local=True)
 
 
-def everywhere(config: ProxyConfig, *, counters: bool, spare: int = 0) -> Iterator[Ruleset]:
+def everywhere(config: ProxyConfig, *, counters: bool, spare: int = 0, classical: bool = False) -> Iterator[Ruleset]:
     """Yield the rulesets of both families; `spare`: additional endpoints that are not ready."""
     prefixes = {"ipv4": ("10.96.0.", "10.244.1.", "203.0.113."), "ipv6": ("fd00:96::", "fd00:244::", "2001:db8::")}
     for family in FAMILIES:
@@ -142,7 +130,8 @@ def everywhere(config: ProxyConfig, *, counters: bool, spare: int = 0) -> Iterat
         units = (replace(first, endpoints=(*first.endpoints, *[idle] * spare)), *rest)
         own = config if family == "ipv4" else replace(config, family=family, localhost_node_ports=False)
         address = ip_address(f"{prefixes[family][0]}1")
-        yield iptables.render(units, replace(own, address=address), counters=counters)
+        own = replace(own, address=address)
+        yield classic.render(units, own) if classical else iptables.render(units, own, counters=counters)
 
 
 CONFIG = ProxyConfig(node="node-1", family="ipv4", address=LOOPBACK["ipv4"])
@@ -154,20 +143,29 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_the_kernel_holds_every_feature_as_printed(inside: Inside, config: ProxyConfig, variant: rules.Variant) -> None:
-    check(inside, lambda counters: everywhere(config, counters=counters), variant)
+def test_the_kernel_holds_every_feature_as_printed(inside: Inside, config: ProxyConfig, tool: rules.Tool) -> None:
+    check(inside, lambda counters: everywhere(config, counters=counters), tool)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_kernel_holds_the_large_form_as_printed(inside: Inside, variant: rules.Variant) -> None:
-    check(inside, lambda counters: everywhere(CONFIG, counters=counters, spare=iptables.LARGE_CLUSTER), variant)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_kernel_holds_the_large_form_as_printed(inside: Inside, tool: rules.Tool) -> None:
+    check(inside, lambda counters: everywhere(CONFIG, counters=counters, spare=iptables.LARGE_CLUSTER), tool)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_rules_load_without_nfacct(inside: Inside, variant: rules.Variant) -> None:
-    check(inside, lambda _: everywhere(CONFIG, counters=False), variant)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_rules_load_without_nfacct(inside: Inside, tool: rules.Tool) -> None:
+    check(inside, lambda _: everywhere(CONFIG, counters=False), tool)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("spare", [0, iptables.LARGE_CLUSTER], ids=["small", "large"])
+@pytest.mark.parametrize("config", [CONFIGS["interface"], CONFIGS["all"]], ids=["interface", "all"])
+def test_the_kernel_holds_the_classic_release_as_printed(
+    inside: Inside, config: ProxyConfig, spare: int, tool: rules.Tool
+) -> None:
+    check(inside, lambda _: everywhere(config, counters=False, spare=spare, classical=True), tool)
 
 
 def test_a_chance_is_what_the_kernel_makes_of_kube_proxys_decimals(inside: Inside) -> None:
@@ -178,7 +176,7 @@ def test_a_chance_is_what_the_kernel_makes_of_kube_proxys_decimals(inside: Insid
     ours = [rule.split("--probability ")[1].split()[0] for rule in chain.rules[:-1]]
     written = [f"-A A -m statistic --mode random --probability {1 / count:.10f}\n" for count in range(700, 1, -1)]
     text = "".join(("*nat\n", ":A - [0:0]\n", *written, "COMMIT\n"))
-    load_text = rules.Load(netns="", variant="legacy", family="ipv4", text=text)
+    load_text = rules.Load(netns="", tool="iptables-legacy", family="ipv4", text=text)
     inside(rules.restore, [load_text])
-    dump = inside(rules.save, "", "legacy", "ipv4")
+    dump = inside(rules.save, "", "iptables-legacy", "ipv4")
     assert [line.split("--probability ")[1].split()[0] for line in dump.splitlines() if "statistic" in line] == ours

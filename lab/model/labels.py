@@ -1,0 +1,19 @@
+"""Labels that mean something to Kubernetes' own controllers and to kube-proxy."""
+
+SERVICE_NAME = "kubernetes.io/service-name"
+"""On an EndpointSlice: the Service that it belongs to."""
+
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+"""On an EndpointSlice: who keeps it up to date."""
+
+HEADLESS = "service.kubernetes.io/headless"
+"""On an EndpointSlice: its Service is headless, so it is none of kube-proxy's business."""
+
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"
+"""On a Service: another proxy than kube-proxy serves it."""
+
+HOSTNAME = "kubernetes.io/hostname"
+"""On a Node: its host name."""
+
+ZONE = "topology.kubernetes.io/zone"
+"""On a Node: the zone that it stands in."""

@@ -1,0 +1,215 @@
+"""What one rule does with a packet: each way that it may go, with its share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal
+
+from lab import words
+from lab.model.address import IPAddress
+from lab.model.journey import Packet
+from lab.model.netfilter import (
+    Chance,
+    Decide,
+    Dnat,
+    Draw,
+    Lookup,
+    Mark,
+    Masquerade,
+    Match,
+    Note,
+    Reject,
+    Remember,
+    Remembered,
+    Rule,
+    Statement,
+    Unknown,
+    Verdict,
+)
+from lab.proxy.walk.ask import Answer, Place, compare, lookup, remembered
+
+_ONE = Fraction(1)
+_CONTINUE = Verdict("continue")
+_ACCEPT = Verdict("accept")
+_SERVICE = re.compile(r"([a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*(?::[a-z0-9][-a-z0-9]*)?)(?: .*|)")
+_CHAIN = re.compile(r"(?:service|local|external|firewall|endpoint)-[A-Z2-7]{8}-([^/]+)/([^/]+)/(?:tcp|udp|sctp)/(.*)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Branch:
+    """One of the ways that a packet goes from a rule, and how likely.
+
+    `matched` is None when something unknown decides. `end`: `reject` or `unknown` when the way ends here.
+    """
+
+    share: Fraction = _ONE
+    packet: Packet
+    matched: bool | None = True
+    why: str
+    verdict: Verdict = _CONTINUE
+    end: Literal["", "reject", "unknown"] = ""
+
+
+def branches(rule: Rule, packet: Packet, place: Place) -> Iterator[Branch]:
+    """Yield every way that `packet` may go from `rule`."""
+    named = packet
+    service = _service(rule.comment)
+    if service and not packet.service:
+        named = replace(packet, service=service)
+    for branch in _follow(rule.statements, named, place, []):
+        yield branch if branch.matched else replace(branch, packet=packet if branch.packet is named else branch.packet)
+
+
+def _service(comment: str) -> str:
+    found = _SERVICE.fullmatch(comment)
+    return found[1] if found else ""
+
+
+def _of_chain(name: str) -> str:
+    """Return the service port that a chain of nftables mode is called after."""
+    found = _CHAIN.fullmatch(name)
+    if not found:
+        return ""
+    port = found[3].partition("__")[0].rstrip("/")
+    return f"{found[1]}/{found[2]}" + (f":{port}" if port else "")
+
+
+def _follow(statements: Sequence[Statement], packet: Packet, place: Place, why: list[str]) -> Iterator[Branch]:
+    """Go through the questions up to the first deed, do it, and go on behind it."""
+    asked = _questions(statements, packet, place)
+    refused = next((answer.why for answer in asked.answers if answer.holds is False), None)
+    if refused is not None:
+        yield Branch(packet=packet, matched=False, why=refused)
+        return
+    unknown = [*asked.unknown, *(answer.why for answer in asked.answers if answer.holds is None)]
+    if unknown:
+        yield Branch(packet=packet, matched=None, why=f"unknown: {', '.join(unknown)}", end="unknown")
+        return
+    why = [*why, *(answer.why for answer in asked.answers if answer.why)]
+    share = asked.share
+    if share:
+        told = [*why, f"by chance, {chance(share)}"] if share < 1 else why
+        for branch in _act(statements, asked.at, packet, place, told, asked.verdict):
+            yield replace(branch, share=branch.share * share) if share < 1 else branch
+    if share < 1:
+        yield Branch(share=1 - share, packet=packet, matched=False, why=f"by chance, {chance(1 - share)}")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """The answers to a row of questions, and where it ended: at a map's verdict, at a deed, or with the rule."""
+
+    at: int = 0
+    answers: list[Answer] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    share: Fraction = _ONE
+    verdict: Verdict | None = None
+
+
+def _questions(statements: Sequence[Statement], packet: Packet, place: Place) -> _Asked:
+    asked = _Asked()
+    while asked.at < len(statements) and asked.verdict is None:
+        one = statements[asked.at]
+        if isinstance(one, Chance):
+            asked.share *= one.share
+        elif isinstance(one, Unknown) and one.match:
+            asked.unknown.append(f"`{one.text}`")
+        elif isinstance(one, Match | Lookup | Remembered):
+            asked.answers.append(_ask(one, packet, place))
+            asked.verdict = asked.answers[-1].verdict
+        elif not isinstance(one, Note):
+            break
+        asked.at += 1
+    return asked
+
+
+def chance(share: Fraction) -> str:
+    """Return a share as people write it, `1/3` also for the nearest number to it that a rule can hold."""
+    near = share.limit_denominator(1000)
+    return str(near) if abs(near - share) < Fraction(1, 1 << 30) else f"{float(share):.4%}"
+
+
+def _ask(one: Match | Lookup | Remembered, packet: Packet, place: Place) -> Answer:
+    if isinstance(one, Match):
+        return compare(one, packet, place)
+    return lookup(one, packet, place) if isinstance(one, Lookup) else remembered(one, place)
+
+
+def _act(
+    statements: Sequence[Statement],
+    at: int,
+    packet: Packet,
+    place: Place,
+    why: list[str],
+    verdict: Verdict | None,
+) -> Iterator[Branch]:
+    """Do the verdict of a map, or the deed at `at`; without either the rule ends."""
+    if verdict is not None:
+        yield _decided(verdict, packet, why)
+        return
+    if at == len(statements):
+        yield Branch(packet=packet, why=_told(why, "counted, for there is no target"))
+        return
+    one = statements[at]
+    match one:
+        case Mark():
+            after = replace(packet, mark=packet.mark & one.keep ^ one.flip)
+            deed = f"the mark becomes {after.mark:#x}" if after != packet else f"the mark stays {packet.mark:#x}"
+            yield from _go_on(statements, at, after, place, [*why, deed])
+        case Remember():
+            yield from _go_on(statements, at, packet, place, [*why, f"the source is remembered in {one.name}"])
+        case Decide():
+            yield _decided(one.verdict, packet, why)
+        case Dnat() | Draw():
+            yield from _draw(one, packet, why)
+        case Masquerade():
+            after = replace(packet, masqueraded=True)
+            yield Branch(packet=after, why=_told(why, "masqueraded: the source becomes the node's"), verdict=_ACCEPT)
+        case Reject():
+            yield Branch(packet=packet, why=_told(why, f"refused, by {one.answer}"), end="reject")
+        case _:
+            yield Branch(packet=packet, matched=None, why=f"unknown: `{one.text}`", end="unknown")
+
+
+def _go_on(statements: Sequence[Statement], at: int, packet: Packet, place: Place, why: list[str]) -> Iterator[Branch]:
+    if at + 1 == len(statements):
+        yield Branch(packet=packet, why="; ".join(why))
+        return
+    for branch in _follow(statements[at + 1 :], packet, place, why):
+        yield branch if branch.matched is not False else replace(branch, matched=True, why="; ".join(why))
+
+
+def _decided(verdict: Verdict, packet: Packet, why: list[str]) -> Branch:
+    service = packet.service or _service(verdict.comment) or _of_chain(verdict.target)
+    named = packet if service == packet.service else replace(packet, service=service)
+    deed = f"{verdict.kind} {verdict.target}".rstrip()
+    return Branch(packet=named, why=_told(why, deed), verdict=verdict)
+
+
+def _told(why: list[str], deed: str) -> str:
+    return f"{'; '.join(why)}: {deed}" if why else deed
+
+
+def _draw(one: Dnat | Draw, packet: Packet, why: list[str]) -> Iterator[Branch]:
+    """Yield a branch for each different choice; a number without one does nothing."""
+    shares: dict[tuple[IPAddress, int] | Verdict, Fraction] = {}
+    for number in range(one.modulus) if one.modulus <= len(one.choices) else one.choices:
+        if number in one.choices and number < one.modulus:
+            choice = one.choices[number]
+            shares[choice] = shares.get(choice, Fraction(0)) + Fraction(1, one.modulus)
+    for choice, share in shares.items():
+        picked = [*why, f"by chance, {chance(share)}"] if share < 1 else why
+        if isinstance(choice, Verdict):
+            yield replace(_decided(choice, packet, picked), share=share)
+        else:
+            address, port = choice
+            port = port or packet.destination_port
+            after = replace(packet, destination=address, destination_port=port, dnat=True)
+            deed = f"the destination becomes {words.socket(address, port)}"
+            yield Branch(share=share, packet=after, why=_told(picked, deed), verdict=_ACCEPT)
+    rest = 1 - sum(shares.values(), Fraction(0))
+    if rest:
+        yield Branch(share=rest, packet=packet, matched=False, why=f"by chance, {chance(rest)}, nothing is chosen")

@@ -1,0 +1,456 @@
+"""nftables mode beyond the golden cases: what each feature, and features together, make of the table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.errors import TopologyError
+from lab.model.nft_ruleset import Element, NftRuleset
+from lab.model.service import Endpoint, ServiceUnit
+from lab.proxy.config import Detector, ProxyConfig
+from lab.proxy.nftables import render
+
+HERE = Endpoint(address=ip_address("10.244.1.2"), port=8080, node="node-1")
+THERE = Endpoint(address=ip_address("10.244.2.2"), port=8080, node="node-2")
+WEB = ServiceUnit(
+    namespace="default",
+    name="web",
+    port_name="http",
+    protocol="TCP",
+    cluster_ip=ip_address("10.96.0.10"),
+    port=80,
+    endpoints=(HERE, THERE),
+)
+CONFIG = ProxyConfig(
+    node="node-1",
+    family="ipv4",
+    address=ip_address("192.168.0.10"),
+    detector=Detector(network=ip_network("10.244.0.0/16")),
+    node_port_networks=(ip_network("192.168.0.10/32"),),
+    node_port_addresses=(ip_address("192.168.0.10"),),
+    localhost_node_ports=False,
+)
+BASE = "SUSTUHLJ-default/web/tcp/http"
+EP_HERE, EP_THERE = f"SVLGPL42-{BASE[9:]}__10.244.1.2/8080", f"AAOQDDFY-{BASE[9:]}__10.244.2.2/8080"
+MARK = "meta mark set meta mark | 0x00004000"
+BOTH = "numgen random mod 2 map { 0 : 10.244.1.2 . 8080, 1 : 10.244.2.2 . 8080 }"
+VIPS = (ip_address("203.0.113.11"), ip_address("203.0.113.12"))
+RANGES = (ip_network("198.51.100.0/24"), ip_network("192.168.0.0/24"))
+
+
+def rendered(*units: ServiceUnit, config: ProxyConfig = CONFIG, **more: Any) -> NftRuleset:  # noqa: ANN401
+    return render(units or (WEB,), config, **more)
+
+
+def rules(ruleset: NftRuleset, name: str) -> list[str]:
+    chain = ruleset.chain(name)
+    assert chain is not None, f"no chain {name}"
+    return list(chain.rules)
+
+
+def elements(ruleset: NftRuleset, name: str) -> dict[str, str]:
+    found = ruleset.set(name)
+    assert found is not None, f"no set {name}"
+    return {element.key: element.verdict for element in found.elements}
+
+
+def own(ruleset: NftRuleset, owner: str = "default/web") -> list[str]:
+    return [chain.name for chain in ruleset.chains_of(owner)]
+
+
+def web(**changes: Any) -> ServiceUnit:  # noqa: ANN401
+    return replace(WEB, **changes)
+
+
+EVERYWHERE = web(node_port=30080, external_ips=(ip_address("198.51.100.7"),), load_balancer_ips=VIPS[:1])
+LOCAL = replace(EVERYWHERE, external_local=True)
+
+
+def test_a_cluster_ip_leads_to_one_of_all_endpoints() -> None:
+    ruleset = rendered()
+    assert elements(ruleset, "cluster-ips") == {"10.96.0.10": ""}
+    assert elements(ruleset, "service-ips") == {"10.96.0.10 . tcp . 80": f"goto service-{BASE}"}
+    assert own(ruleset) == [f"service-{BASE}"]
+    assert rules(ruleset, f"service-{BASE}") == [f"meta l4proto tcp dnat ip addr . port to {BOTH}"]
+
+
+def test_only_endpoints_of_this_node_can_ask_themselves() -> None:
+    assert elements(rendered(), "hairpin-connections") == {"10.244.1.2 . 10.244.1.2 . tcp . 8080": ""}
+    unready = replace(HERE, ready=False, serving=False)
+    assert elements(rendered(web(endpoints=(unready, THERE))), "hairpin-connections") == {}
+
+
+def test_two_service_ports_of_one_address_and_one_endpoint_share_elements() -> None:
+    ruleset = rendered(WEB, web(port_name="other", port=81))
+    assert elements(ruleset, "cluster-ips") == {"10.96.0.10": ""}
+    assert len(elements(ruleset, "hairpin-connections")) == 1
+    assert len(elements(ruleset, "service-ips")) == 2
+
+
+def test_of_two_service_ports_that_claim_one_address_the_first_one_has_it() -> None:
+    first, second = web(name="a", external_ips=VIPS), web(name="b", external_ips=VIPS)
+    verdicts = elements(rendered(first, second), "service-ips")
+    assert all("default/a/" in verdicts[f"{vip} . tcp . 80"] for vip in VIPS)
+
+
+def test_every_way_in_from_outside_leads_to_the_external_chain() -> None:
+    ruleset = rendered(EVERYWHERE)
+    verdict = f"goto external-{BASE}"
+    for key in ("198.51.100.7 . tcp . 80", "203.0.113.11 . tcp . 80"):
+        assert elements(ruleset, "service-ips")[key] == verdict
+    assert elements(ruleset, "service-nodeports") == {"tcp . 30080": verdict}
+    assert rules(ruleset, f"external-{BASE}") == [f'{MARK} comment "masquerade"', f"goto service-{BASE}"]
+    assert elements(ruleset, "no-endpoint-services") == elements(ruleset, "no-endpoint-nodeports") == {}
+
+
+def test_without_endpoints_everything_is_refused_with_the_services_name() -> None:
+    ruleset = rendered(replace(EVERYWHERE, endpoints=()))
+    keys = ("10.96.0.10 . tcp . 80", "198.51.100.7 . tcp . 80", "203.0.113.11 . tcp . 80")
+    refuse = ("goto reject-chain", "default/web:http")
+    unserved, node_ports = ruleset.set("no-endpoint-services"), ruleset.set("no-endpoint-nodeports")
+    assert unserved is not None
+    assert node_ports is not None
+    assert unserved.elements == tuple(Element(key, *refuse) for key in keys)
+    assert node_ports.elements == (Element("tcp . 30080", *refuse),)
+    assert elements(ruleset, "cluster-ips") == {"10.96.0.10": ""}
+    assert elements(ruleset, "service-ips") == elements(ruleset, "service-nodeports") == {}
+    assert own(ruleset) == []
+
+
+def test_a_name_longer_than_a_comment_may_be_is_cut() -> None:
+    (element,) = _elements(rendered(web(namespace="n" * 63, name="s" * 63, port_name="http", endpoints=())), "services")
+    assert element.comment == f"{'n' * 63}/{'s' * 63}:"
+    assert len(element.comment) == 128
+
+
+def test_policy_local_without_a_local_endpoint_drops_outsiders_and_serves_pods_and_the_node() -> None:
+    ruleset = rendered(replace(LOCAL, endpoints=(THERE,)))
+    assert rules(ruleset, f"external-{BASE}") == [
+        f'ip saddr 10.244.0.0/16 goto service-{BASE} comment "short-circuit pod traffic"',
+        f'fib saddr type local {MARK} comment "masquerade local traffic"',
+        f'fib saddr type local goto service-{BASE} comment "short-circuit local traffic"',
+    ]  # and no goto to a local- chain that is not there
+    assert own(ruleset) == [f"service-{BASE}", f"external-{BASE}"]
+    assert elements(ruleset, "no-endpoint-services") == {
+        "198.51.100.7 . tcp . 80": "drop",
+        "203.0.113.11 . tcp . 80": "drop",
+    }
+    assert elements(ruleset, "no-endpoint-nodeports") == {"tcp . 30080": "drop"}
+    assert elements(ruleset, "service-nodeports") == {"tcp . 30080": f"goto external-{BASE}"}  # for pods and the node
+
+
+def test_policy_local_with_a_local_endpoint_ends_there() -> None:
+    ruleset = rendered(LOCAL)
+    assert rules(ruleset, f"external-{BASE}")[-1] == f"goto local-{BASE}"
+    assert rules(ruleset, f"local-{BASE}") == [
+        "meta l4proto tcp dnat ip addr . port to numgen random mod 1 map { 0 : 10.244.1.2 . 8080 }"
+    ]
+    assert rules(ruleset, f"service-{BASE}")[0].endswith(BOTH)
+    assert elements(ruleset, "no-endpoint-services") == {}
+
+
+def test_policy_local_without_a_detector_has_no_short_cut_for_pods() -> None:
+    chain = rules(rendered(LOCAL, config=replace(CONFIG, detector=None)), f"external-{BASE}")
+    assert [rule.split('"')[1] for rule in chain[:-1]] == ["masquerade local traffic", "short-circuit local traffic"]
+
+
+def test_internal_policy_local_needs_no_chain_for_the_others() -> None:
+    ruleset = rendered(web(internal_local=True))
+    assert own(ruleset) == [f"local-{BASE}"]
+    assert elements(ruleset, "service-ips") == {"10.96.0.10 . tcp . 80": f"goto local-{BASE}"}
+    both = rendered(replace(LOCAL, internal_local=True))
+    assert own(both) == [f"service-{BASE}", f"local-{BASE}", f"external-{BASE}"]
+
+
+def test_internal_policy_local_without_a_local_endpoint_drops() -> None:
+    ruleset = rendered(web(internal_local=True, endpoints=(THERE,)))
+    assert elements(ruleset, "no-endpoint-services") == {"10.96.0.10 . tcp . 80": "drop"}
+    assert elements(ruleset, "service-ips") == {}
+    assert own(ruleset) == []
+
+
+def test_a_range_that_holds_the_node_lets_every_load_balancer_address_in_too() -> None:
+    ruleset = rendered(web(load_balancer_ips=VIPS, source_ranges=RANGES))
+    sources = "198.51.100.0/24, 192.168.0.0/24, 203.0.113.11, 203.0.113.12"
+    assert rules(ruleset, f"firewall-{BASE}") == [f"ip saddr != {{ {sources} }} drop"]
+    assert elements(ruleset, "firewall-ips") == {f"{vip} . tcp . 80": f"goto firewall-{BASE}" for vip in VIPS}
+    outside = rendered(web(load_balancer_ips=VIPS, source_ranges=RANGES[:1]))
+    assert rules(outside, f"firewall-{BASE}") == ["ip saddr != { 198.51.100.0/24 } drop"]
+
+
+def test_ranges_hold_without_endpoints_too() -> None:
+    ruleset = rendered(web(load_balancer_ips=VIPS, source_ranges=RANGES, endpoints=()))
+    assert own(ruleset) == [f"firewall-{BASE}"]
+    assert len(elements(ruleset, "firewall-ips")) == 2
+    assert elements(ruleset, "no-endpoint-services")["203.0.113.11 . tcp . 80"] == "goto reject-chain"
+
+
+def test_ranges_without_a_load_balancer_and_a_load_balancer_without_ranges_need_no_firewall() -> None:
+    for unit in (web(source_ranges=RANGES, node_port=30080), web(load_balancer_ips=VIPS)):
+        ruleset = rendered(unit)
+        assert elements(ruleset, "firewall-ips") == {}
+        assert f"firewall-{BASE}" not in own(ruleset)
+
+
+def test_affinity_remembers_each_endpoint_before_it_chooses_one() -> None:
+    ruleset = rendered(web(affinity_seconds=90))
+    assert own(ruleset) == [f"endpoint-{EP_HERE}", f"endpoint-{EP_THERE}", f"service-{BASE}"]
+    assert rules(ruleset, f"service-{BASE}") == [
+        f"ip saddr @affinity-{EP_HERE} goto endpoint-{EP_HERE}",
+        f"ip saddr @affinity-{EP_THERE} goto endpoint-{EP_THERE}",
+        f"numgen random mod 2 vmap {{ 0 : goto endpoint-{EP_HERE}, 1 : goto endpoint-{EP_THERE} }}",
+    ]
+    assert rules(ruleset, f"endpoint-{EP_HERE}") == [
+        f"update @affinity-{EP_HERE} {{ ip saddr }}",
+        "meta l4proto tcp dnat to 10.244.1.2:8080",
+    ]
+    sets = list(ruleset.sets_of("default/web"))
+    assert [one.name for one in sets] == [f"affinity-{EP_HERE}", f"affinity-{EP_THERE}"]
+    assert {(one.type, one.timeout_s, one.comment) for one in sets} == {("ipv4_addr", 90, "")}
+
+
+def test_affinity_and_policy_local_choose_among_local_endpoints_only() -> None:
+    ruleset = rendered(replace(LOCAL, affinity_seconds=90))
+    assert rules(ruleset, f"local-{BASE}") == [
+        f"ip saddr @affinity-{EP_HERE} goto endpoint-{EP_HERE}",
+        f"numgen random mod 1 vmap {{ 0 : goto endpoint-{EP_HERE} }}",
+    ]
+    assert len(rules(ruleset, f"service-{BASE}")) == 3
+    only = rendered(web(affinity_seconds=90, internal_local=True))
+    assert [one.name for one in only.sets_of("default/web")] == [f"affinity-{EP_HERE}"]
+
+
+def test_without_affinity_an_endpoint_has_neither_chain_nor_set() -> None:
+    assert list(rendered().sets_of("default/web")) == []
+    assert own(rendered()) == [f"service-{BASE}"]
+
+
+def test_terminating_endpoints_serve_when_no_other_is_left() -> None:
+    draining = tuple(replace(one, ready=False, terminating=True) for one in (HERE, THERE))
+    assert rules(rendered(web(endpoints=draining)), f"service-{BASE}")[0].endswith(BOTH)
+    mixed = rules(rendered(web(endpoints=(draining[0], THERE))), f"service-{BASE}")
+    assert mixed[0].endswith("numgen random mod 1 map { 0 : 10.244.2.2 . 8080 }")
+
+
+def test_an_endpoint_hinted_for_another_zone_is_nowhere() -> None:
+    here, there = (replace(one, zone_hints=frozenset({zone})) for one, zone in ((HERE, "a"), (THERE, "b")))
+    text = rendered(web(endpoints=(here, there)), config=replace(CONFIG, zone="a")).restore_text()
+    assert "10.244.1.2" in text
+    assert "10.244.2.2" not in text
+
+
+@pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
+def test_every_rule_and_key_of_a_protocol_names_it(protocol: str) -> None:
+    word = protocol.lower()
+    unit = replace(EVERYWHERE, protocol=protocol, affinity_seconds=90, source_ranges=RANGES)  # type: ignore[arg-type]
+    text = rendered(unit).restore_text()
+    assert f"10.96.0.10 . {word} . 80 : goto service-" in text
+    assert f"\t\t\t{word} . 30080 : goto external-" in text
+    assert f"meta l4proto {word} dnat to 10.244.1.2:8080\n" in text
+    assert f"10.244.1.2 . 10.244.1.2 . {word} . 8080\n" in text
+    assert "tcp" not in text
+
+
+def test_a_port_without_a_name_leaves_a_slash() -> None:
+    ruleset = rendered(web(port_name="", endpoints=(), node_port=30080))
+    assert {one.comment for name in ("services", "nodeports") for one in _elements(ruleset, name)} == {"default/web"}
+    assert re.fullmatch(r"service-[A-Z2-7]{8}-default/web/tcp/", own(rendered(web(port_name="")))[0])
+
+
+def _elements(ruleset: NftRuleset, name: str) -> tuple[Element, ...]:
+    found = ruleset.set(f"no-endpoint-{name}")
+    assert found is not None
+    return found.elements
+
+
+DETECTORS = [
+    (Detector(network=ip_network("10.244.1.0/24")), "ip saddr != 10.244.1.0/24", "ip saddr 10.244.1.0/24"),
+    (Detector(interface="cbr0"), 'iifname != "cbr0"', 'iifname "cbr0"'),
+    (Detector(interface="veth", prefix=True), 'iifname != "veth*"', 'iifname "veth*"'),
+]
+
+
+@pytest.mark.parametrize(("detector", "not_local", "local"), DETECTORS)
+def test_a_detector_spares_local_traffic(detector: Detector, not_local: str, local: str) -> None:
+    ruleset = rendered(LOCAL, config=replace(CONFIG, detector=detector))
+    comment = "masquerade clusterIP traffic from outside cluster"
+    assert rules(ruleset, "services")[0] == f'ip daddr @cluster-ips {not_local} {MARK} comment "{comment}"'
+    pods = f'{local} goto service-{BASE} comment "short-circuit pod traffic"'
+    assert rules(ruleset, f"external-{BASE}")[0] == pods
+
+
+def test_without_a_detector_cluster_ip_traffic_is_not_marked_unless_all_is() -> None:
+    config = replace(CONFIG, detector=None)
+    assert len(rules(rendered(config=config), "services")) == 2
+    for one in (config, CONFIG):
+        mark = rules(rendered(config=replace(one, masquerade_all=True)), "services")[0]
+        assert mark == f'ip daddr @cluster-ips {MARK} comment "masquerade all clusterIP traffic"'
+
+
+@pytest.mark.parametrize(("bit", "mark"), [(0, "0x00000001"), (14, "0x00004000"), (31, "0x80000000")])
+def test_the_masquerade_bit_is_used_wherever_the_mark_is(bit: int, mark: str) -> None:
+    ruleset = rendered(EVERYWHERE, config=replace(CONFIG, masquerade_mark=1 << bit))
+    assert rules(ruleset, "masquerading")[0] == (
+        f"meta mark & {mark} != 0x00000000 meta mark set meta mark ^ {mark} masquerade fully-random"
+    )
+    for name in ("services", f"external-{BASE}"):
+        assert f"meta mark set meta mark | {mark} comment" in rules(ruleset, name)[0]
+
+
+def test_node_ports_are_looked_up_on_the_nodes_own_addresses() -> None:
+    addresses = tuple(map(ip_address, ("127.0.0.1", "192.168.0.10", "192.168.0.11")))
+    ruleset = rendered(EVERYWHERE, config=replace(CONFIG, node_port_addresses=addresses))
+    assert elements(ruleset, "nodeport-ips") == {"192.168.0.10": "", "192.168.0.11": ""}  # loopback never
+    here = "ip daddr @nodeport-ips meta l4proto . th dport vmap"
+    assert rules(ruleset, "services")[-1] == f"{here} @service-nodeports"
+    assert rules(ruleset, "nodeport-endpoints-check") == [f"{here} @no-endpoint-nodeports"]
+
+
+def test_node_ports_of_no_address_at_all_leave_an_empty_set() -> None:
+    ruleset = rendered(EVERYWHERE, config=replace(CONFIG, node_port_addresses=()))
+    assert elements(ruleset, "nodeport-ips") == {}
+
+
+def test_node_ports_without_limits_are_looked_up_on_every_local_address_but_loopback() -> None:
+    ipv4 = replace(CONFIG, node_port_networks=(), detector=None)
+    ipv6 = replace(ipv4, family="ipv6")
+    for config, match in ((ipv4, "ip daddr != 127.0.0.0/8"), (ipv6, "ip6 daddr != ::1")):
+        ruleset = render((), config)
+        assert ruleset.set("nodeport-ips") is None
+        here = f"{match} meta l4proto . th dport vmap"
+        assert rules(ruleset, "services")[-1] == f"fib daddr type local {here} @service-nodeports"
+        assert rules(ruleset, "nodeport-endpoints-check") == [f"{here} @no-endpoint-nodeports"]
+
+
+def test_what_no_service_has_of_the_service_ranges_is_dropped() -> None:
+    ranges = tuple(map(ip_network, ("10.97.0.0/16", "fd00:10:96::/112", "10.96.0.0/16", "10.97.0.0/16")))
+    stray = rules(rendered(service_cidrs=ranges), "cluster-ips-check")
+    assert stray[0] == 'ip daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"'
+    assert stray[1:] == [
+        'ip daddr { 10.96.0.0/16, 10.97.0.0/16 } drop comment "Drop traffic to unallocated ClusterIPs"'
+    ]
+    assert len(rules(rendered(service_cidrs=ranges[1:2]), "cluster-ips-check")) == 1
+
+
+def test_ipv6_has_types_and_endpoints_of_its_own() -> None:
+    config = ProxyConfig(
+        node="node-1",
+        family="ipv6",
+        address=ip_address("fd00::10"),
+        detector=Detector(network=ip_network("fd00:10:244::/56")),
+    )
+    endpoint = Endpoint(address=ip_address("fd00:10:244:1::2"), port=8080, node="node-1")
+    unit = replace(
+        WEB, cluster_ip=ip_address("fd00:10:96::10"), endpoints=(endpoint,), affinity_seconds=10_800, node_port=30080
+    )
+    ruleset = rendered(unit, config=config)
+    text = ruleset.restore_text()
+    assert text.startswith("table ip6 kube-proxy {\n")
+    assert "dnat to [fd00:10:244:1::2]:8080\n" in text
+    assert "__fd00.10.244.1..2/8080 { ip6 saddr }\n" in text
+    assert "ip6 daddr @cluster-ips ip6 saddr != fd00:10:244::/56 meta mark set" in text
+    assert "fd00:10:96::10 . tcp . 80 : goto service-" in text
+    assert not re.search(r"\bip \w|ipv4|127\.0\.0", text)
+    plain = rendered(replace(unit, affinity_seconds=0), config=config)
+    assert rules(plain, f"service-{BASE}")[0].startswith("meta l4proto tcp dnat ip6 addr . port to ")
+
+
+def test_no_chain_or_set_needs_iptables_extras() -> None:
+    text = rendered(replace(LOCAL, health_check_node_port=32000)).restore_text()
+    assert "32000" not in text  # nothing has to accept a health check
+    assert "invalid" not in text.replace("invalid ports", "")
+
+
+def test_a_changed_service_changes_nothing_of_another() -> None:
+    before = rendered(web(name="a", affinity_seconds=9), web(name="b"))
+    after = rendered(web(name="a", affinity_seconds=9), web(name="b", endpoints=(HERE,)))
+    assert [old.name for old, new in zip(before.chains, after.chains, strict=True) if old != new] == own(
+        after, "default/b"
+    )
+    assert before.sets == after.sets
+
+
+HOSTILE = [
+    {"name": 'web" drop'},
+    {"namespace": "a\nb"},
+    {"port_name": "h\\"},
+    {"port_name": "h }"},
+    {"protocol": "tcp drop"},
+    {"cluster_ip": ip_address("fe80::1%a b")},
+    {"endpoints": (replace(HERE, address=ip_address('fe80::1%"')),)},
+    {"external_ips": (ip_address("fe80::1%-"),)},
+    {"load_balancer_ips": (ip_address("fe80::1%\n"),)},
+]
+
+
+@pytest.mark.parametrize("changes", HOSTILE, ids=str)
+def test_nothing_hostile_is_printed(changes: dict[str, Any]) -> None:
+    with pytest.raises(TopologyError):
+        rendered(web(**changes))
+
+
+@pytest.mark.parametrize("field", ["port", "node_port", "affinity_seconds"])
+def test_a_number_that_is_none_is_not_printed(field: str) -> None:
+    with pytest.raises(ValueError, match="format code 'd'"):
+        rendered(web(**{field: "80 drop"})).restore_text()
+
+
+ENDPOINTS = st.lists(
+    st.builds(
+        Endpoint,
+        address=st.integers(2, 9).map(lambda number: ip_address(f"10.244.1.{number}")),
+        port=st.sampled_from([80, 8080]),
+        node=st.sampled_from(["node-1", "node-2"]),
+        ready=st.booleans(),
+        serving=st.booleans(),
+        terminating=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda one: (one.address, one.port),
+)
+UNITS = st.lists(
+    st.builds(
+        ServiceUnit,
+        namespace=st.just("default"),
+        name=st.sampled_from(["a", "b", "c"]),
+        port_name=st.sampled_from(["", "http"]),
+        protocol=st.sampled_from(["TCP", "UDP", "SCTP"]),
+        cluster_ip=st.sampled_from([ip_address("10.96.0.10"), ip_address("10.96.0.11")]),
+        port=st.sampled_from([80, 81]),
+        node_port=st.sampled_from([0, 30080]),
+        external_ips=st.sampled_from([(), VIPS]),
+        load_balancer_ips=st.sampled_from([(), VIPS[:1], VIPS]),
+        source_ranges=st.sampled_from([(), RANGES]),
+        external_local=st.booleans(),
+        internal_local=st.booleans(),
+        affinity_seconds=st.sampled_from([0, 90]),
+        endpoints=ENDPOINTS.map(tuple),
+    ),
+    max_size=4,
+    unique_by=lambda unit: (unit.name, unit.port_name, unit.protocol),
+)
+
+
+@given(UNITS, st.booleans(), st.booleans())
+def test_whatever_is_rendered_all_that_rules_name_is_there_once(
+    units: list[ServiceUnit],
+    limited: bool,  # noqa: FBT001
+    detected: bool,  # noqa: FBT001
+) -> None:
+    config = CONFIG if limited else replace(CONFIG, node_port_networks=())
+    ruleset = render(units, config if detected else replace(config, detector=None))
+    text = ruleset.restore_text()
+    chains, sets = [one.name for one in ruleset.chains], [one.name for one in ruleset.sets]
+    assert len({*chains, *sets}) == len(chains) + len(sets)
+    assert set(re.findall(r"(?:goto|jump) ([^ ,\n]+)", text)) <= set(chains)
+    assert set(re.findall(r"@([^ /]\S*)(?! /)", re.sub(r'comment "[^"]*"', "", text))) <= set(sets)
+    for one in ruleset.sets:
+        assert len({element.key for element in one.elements}) == len(one.elements)
+        assert all(bool(element.verdict) == (one.kind == "map") for element in one.elements)
