@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import lab
@@ -27,11 +29,14 @@ QUESTIONS = (
     "ip6tables-nft-save -c",
     "nft list ruleset",
 )
-# Legacy iptables makes the tables that it is asked for: it is asked only where it has some.
+# Legacy iptables makes the tables that it is asked for: it is asked only for those that it has.
 LEGACY = {
     "/proc/net/ip_tables_names": "iptables-legacy-save -c",
     "/proc/net/ip6_tables_names": "ip6tables-legacy-save -c",
 }
+
+LEGACY_TABLES = ("mangle", "nat", "filter")
+"""What a node has in a lab of legacy iptables; only the host's root may read its list of them."""
 
 
 def text(standing: Standing) -> str:
@@ -43,7 +48,7 @@ def text(standing: Standing) -> str:
         "status": status.text(observe.status(standing)),
         "flows": flows.text(found, observe.names(standing)),
         "log": "\n".join(logbook.lines(standing, tail=200)),
-        **standing.call(_answers),
+        **standing.call(partial(_answers, _legacy_nodes(standing))),
         "objects": json.dumps(standing.record.objects, indent=1),
     }
     return "\n\n".join(f"===== {title}\n{part}" for title, part in parts.items())
@@ -58,19 +63,34 @@ def _versions(standing: Standing) -> str:
     )
 
 
-def _answers() -> dict[str, str]:
+def _legacy_nodes(standing: Standing) -> list[str]:
+    cluster = standing.cluster
+    return [node.metadata.name for node in cluster.nodes] if cluster.spec.iptables == "legacy" else []
+
+
+def _answers(legacy_nodes: Sequence[str]) -> dict[str, str]:
     """Inside the capsule: ask each namespace everything."""
     commands = [
         Command(argv=tuple(question.split()), netns=name)
         for name in ["", *sorted(os.listdir(netns.FOLDER))]
-        for question in [*QUESTIONS, *_legacy(name)]
+        for question in [*QUESTIONS, *_legacy(name, LEGACY_TABLES if name in legacy_nodes else ())]
     ]
     return {f"{command.netns or 'capsule'}: {' '.join(command.argv)}": _answer(command) for command in commands}
 
 
-def _legacy(name: str) -> list[str]:
+def _legacy(name: str, known: Sequence[str]) -> list[str]:
+    """Return what to ask of legacy iptables; `known` are its tables if their list may not be read."""
+    questions = []
     with netns.inside(name):
-        return [question for tables, question in LEGACY.items() if Path(tables).exists() and Path(tables).read_text()]
+        for file, question in LEGACY.items():
+            try:
+                tables: Sequence[str] = Path(file).read_text(encoding="utf-8").split()
+            except PermissionError:
+                tables = known
+            except FileNotFoundError:  # no legacy iptables in this kernel
+                tables = ()
+            questions += [f"{question} -t {table}" for table in tables]
+    return questions
 
 
 def _answer(command: Command) -> str:

@@ -12,9 +12,10 @@ from msgspec import structs
 import lab
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster
-from lab.model.lab import HairpinMode, Mode, Variant
+from lab.model.lab import HairpinMode, Mode, Release, Variant
 from lab.parse import topology
 from lab.parse.mistake import listed, nearest, show
+from lab.proxy.classic import NO_NFTABLES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,8 @@ def find(text: str) -> Path:
             f"{show(text)}: expected a topology, not an option", hint="`invoke --help lab.up` lists the options"
         )
     known = {entry.name: entry.folder for entry in entries()}
+    if not text:
+        raise TopologyError(f"an empty text: expected a topology ({listed(known)}), a file or a folder")
     if text in known:
         return known[text]
     path = Path(text)
@@ -73,7 +76,9 @@ def find(text: str) -> Path:
     )
 
 
-def choose(text: str, *, mode: str = "", iptables: str = "", hairpin_mode: str = "") -> topology.Completed:
+def choose(
+    text: str, *, mode: str = "", iptables: str = "", hairpin_mode: str = "", release: str = ""
+) -> topology.Completed:
     """Return the complete cluster of a topology, with the settings that are given ("" leaves the topology's own).
 
     Raises `TopologyError`.
@@ -81,8 +86,12 @@ def choose(text: str, *, mode: str = "", iptables: str = "", hairpin_mode: str =
     _check("--mode", mode, get_args(Mode))
     _check("--iptables", iptables, get_args(Variant))
     _check("--hairpin-mode", hairpin_mode, get_args(HairpinMode))
+    _check("--release", release, get_args(Release))
     loaded = topology.load(find(text))
-    return replace(loaded, cluster=_with(loaded.cluster, mode, iptables, hairpin_mode))
+    cluster = _with(loaded.cluster, mode, iptables, hairpin_mode, release)
+    if cluster.spec.release == "classic" and cluster.mode == "nftables":
+        raise TopologyError(NO_NFTABLES, hint="--mode iptables")
+    return replace(loaded, cluster=cluster)
 
 
 def _check(option: str, value: str, known: Sequence[str]) -> None:
@@ -93,12 +102,14 @@ def _check(option: str, value: str, known: Sequence[str]) -> None:
         )
 
 
-def _with(cluster: Cluster, mode: str, iptables: str, hairpin_mode: str) -> Cluster:
+def _with(cluster: Cluster, mode: str, iptables: str, hairpin_mode: str, release: str) -> Cluster:
     spec, proxy = cluster.spec, cluster.proxy
     if mode:
         proxy = structs.replace(proxy, mode=mode)
     if iptables:
         spec = structs.replace(spec, iptables=iptables)
+    if release:
+        spec = structs.replace(spec, release=release)
     if hairpin_mode:
         spec = structs.replace(spec, network=structs.replace(spec.network, hairpin_mode=hairpin_mode))
     return replace(cluster, proxy=proxy, lab=structs.replace(cluster.lab, spec=spec))

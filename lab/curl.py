@@ -31,13 +31,8 @@ _ERRNOS = {os.strerror(number): number for number in errno.errorcode}
 _FROM = re.compile(r" from (\S+) port (\d+) failed")
 
 
-def url_of(wanted: Request) -> str:
-    """Return the URL that a TCP request stands for."""
-    return f"http://{words.socket(wanted.address, wanted.port)}{wanted.path}"
-
-
-def curl_argv(wanted: Request, url: str = "") -> list[str]:
-    """Return the curl command that makes a TCP request, to `url` if given: its host then resolves in the namespace.
+def curl_argv(wanted: Request) -> list[str]:
+    """Return the curl command that makes a TCP request.
 
     The caller's ~/.curlrc and proxy variables have no say; nothing but HTTP is spoken.
     """
@@ -49,18 +44,17 @@ def curl_argv(wanted: Request, url: str = "") -> list[str]:
         *("--max-time", f"{wanted.timeout_s:.3f}", "--write-out", WRITE_OUT),
         *(("--local-port", str(wanted.local_port)) if wanted.local_port else ()),
         *(("--header", f"Host: {wanted.host}") if wanted.host else ()),
-        *("--url", url or url_of(wanted)),
+        *("--url", f"http://{words.socket(wanted.address, wanted.port)}{wanted.path}"),
     ]
 
 
-def curl(wanted: Sequence[Request], urls: Sequence[str] = (), *, at_a_time: int = AT_A_TIME) -> list[Reply]:
-    """Make TCP requests by real curl processes, side by side; `urls` as in `curl_argv`, one for each request.
+def curl(wanted: Sequence[Request], *, at_a_time: int = AT_A_TIME) -> list[Reply]:
+    """Make TCP requests by real curl processes, at most `at_a_time` side by side.
 
     Raises `HostError` if there is no curl, `KernelError` if there is no such namespace.
     """
     commands = [
-        command.Command(argv=tuple(curl_argv(asked, url)), netns=asked.netns, env={"LC_ALL": "C"})
-        for asked, url in zip(wanted, urls or [""] * len(wanted), strict=True)
+        command.Command(argv=tuple(curl_argv(asked)), netns=asked.netns, env={"LC_ALL": "C"}) for asked in wanted
     ]
     timeout_s = MARGIN_S + max((asked.timeout_s for asked in wanted), default=0.0)
     return [

@@ -42,8 +42,13 @@ def flow_expectations(expectation: Expectation) -> tuple[FlowExpectation, ...]:
 
 def endpoints(expectation: Expectation, resolved: Resolved) -> tuple[str, ...]:
     """Return the pods that may answer: those that the expectation names, else all behind its `to`."""
+    return _named(expectation) or resolved.endpoints
+
+
+def _named(expectation: Expectation) -> tuple[str, ...]:
+    """Return the pods that the expectation names, as a tuple however it was written."""
     by = expectation.answer.by if expectation.answer else ()
-    return ((by,) if isinstance(by, str) else by) or resolved.endpoints
+    return (by,) if isinstance(by, str) else by
 
 
 def names(expectation: Expectation) -> tuple[str, ...]:
@@ -115,8 +120,7 @@ def judge(expectation: Expectation, observation: Observation, resolved: Resolved
 
 
 def _answer(expectation: Expectation, replies: Sequence[Reply], resolved: Resolved) -> tuple[str, str, str, bool]:
-    by = expectation.answer.by if expectation.answer else ()
-    by = (by,) if isinstance(by, str) else by
+    by = _named(expectation)
     holds = all(reply.answered and (not by or reply.pod in by) for reply in replies)
     expected = f"answered by {words.several(by, 'or')}" if by else "answered"
     return "answer", expected, _outcome(replies, resolved), holds

@@ -3,10 +3,15 @@
 It speaks JSON, one object a line, on the socket that it inherits from `lab.up` and on /run/hairpin/keeper.sock:
 
     {"serve": [{"netns": ..., "pod": ..., "node": ..., "addresses": [...], "ports": [["TCP", 8080]]}, ...]}
+    {"serve": [{"netns": ..., "pod": ..., "node": ..., "addresses": [...], "port": 32000, "service": "default/web",
+                "endpoints": 1, "families": ["ipv4"]}, ...]}
+    {"close": [{"netns": ..., "pod": ...}, ...]}
     {"hold": true}
 
-and answers each with `{"failures": [...]}`, a sentence for each port that could not be served. Until `hold` is said on
-the inherited socket the lab is being built: when that socket closes before, its builder died, and so does the lab.
+and answers each with `{"failures": [...]}`, a sentence for each port that could not be served, or one that says why it
+is no order. Until `hold` is said the lab is being built: when the inherited socket closes before, its builder died, and
+so does the lab. It also ends when its log is removed: no command finds it any more then (logind(8) removes a user's
+runtime folder after the last logout).
 """
 
 from __future__ import annotations
@@ -21,24 +26,32 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
-from lab.model.ops import Serve
+from lab.model.ops import Health, Serve
+from lab.serve import SOCKET
 from lab.serve.server import Server
 
-SOCKET = "/run/hairpin/keeper.sock"
+SHOWN = 80  # bytes of a line that is no order
 LINE_LIMIT = 64 * 1024 * 1024
 """The longest order, in bytes: a thousand pods take some 200 kB."""
 
+
+WATCH_S = 1.0
+"""How often to look whether the log is still there, in seconds."""
 
 LOG_LIMIT = 8 * 1024 * 1024
 """The largest log, in bytes; then it begins anew, for a lab may stand and be asked for weeks."""
 
 
 def log(line: str) -> None:
-    """Write one line to the log, which is our standard output (opened to append, so that it can be cut)."""
-    if os.fstat(1).st_size > LOG_LIMIT:
-        os.ftruncate(1, 0)
-        os.write(1, b"(what stood here was dropped: the log had reached its limit)\n")
-    os.write(1, line.encode(errors="replace") + b"\n")
+    """Write one line to the log, which is our standard output (opened to append, so that it can be cut).
+
+    A line that the file system has no room for is lost: pods answer all the same.
+    """
+    with suppress(OSError):
+        if os.fstat(1).st_size > LOG_LIMIT:
+            os.ftruncate(1, 0)
+            os.write(1, b"(what stood here was dropped: the log had reached its limit)\n")
+        os.write(1, line.encode(errors="replace") + b"\n")
 
 
 class Orders:
@@ -52,19 +65,31 @@ class Orders:
     def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what one order says and return the answer."""
         self.held = self.held or order.get("hold", False)
+        for pod in order.get("close", ()):
+            self.server.close(pod["netns"], pod["pod"])
         return {"failures": [str(refusal) for refusal in self.server.open(map(_serve, order.get("serve", ())))]}
 
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Return the answer to one line, whatever it is: every process of the lab may write here."""
+        try:
+            return self.carry_out(json.loads(line))
+        except Exception as error:  # noqa: BLE001 - the lab must not end by it
+            return {"failures": [f"{line[:SHOWN]!r}: not an order: {error!r}"]}
+
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take orders from one connection until it closes."""
-        with suppress(ConnectionError):
+        """Take orders from one connection until it closes, or sends a line that is too long."""
+        with suppress(ConnectionError, ValueError):
             while line := await reader.readline():
-                writer.write(json.dumps(self.carry_out(json.loads(line))).encode() + b"\n")
+                writer.write(json.dumps(self.answer(line)).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
 
-def _serve(raw: dict[str, Any]) -> Serve:
-    """Return a pod to be served from its JSON form."""
+def _serve(raw: dict[str, Any]) -> Serve | Health:
+    """Return a pod, or a health check, to be served from its JSON form."""
+    if "ports" not in raw:
+        addresses = tuple(ip_address(address) for address in raw["addresses"])
+        return Health(**{**raw, "addresses": addresses, "families": tuple(raw["families"])})
     return Serve(
         netns=raw["netns"],
         pod=raw["pod"],
@@ -81,6 +106,12 @@ def _reap() -> None:
             pass
 
 
+def _end_with_the_log(loop: asyncio.AbstractEventLoop) -> None:
+    if not os.fstat(1).st_nlink:
+        os._exit(0)
+    loop.call_later(WATCH_S, _end_with_the_log, loop)
+
+
 async def _keep(builder: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGCHLD, _reap)
@@ -91,6 +122,7 @@ async def _keep(builder: socket.socket) -> None:
     await orders.listen(*await asyncio.open_connection(sock=builder, limit=LINE_LIMIT))
     if not orders.held:
         sys.exit("the builder ended before the lab stood")
+    _end_with_the_log(loop)
     await listener.serve_forever()
 
 

@@ -13,6 +13,7 @@ from lab.model.address import IPAddress
 from lab.model.cluster import Cluster, node_addresses
 from lab.model.finding import Finding
 from lab.model.flow import Flow
+from lab.model.kubernetes import HIGHEST_PORT
 from lab.model.lab import Expectation
 from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply, Request, Transport
@@ -24,7 +25,6 @@ CURLS = 100
 """Up to so many requests are real curl processes; beyond, sockets of our own, some ten times faster."""
 
 MOST_REQUESTS = 1_000_000
-HIGHEST_PORT = 65535
 LONGEST_WAIT_S = 3600
 
 AT_ONCE = 4
@@ -36,6 +36,12 @@ SILENCE_S = 1.5
 An answer takes about a millisecond, but a refusal may take a second: an ICMP error that arrives while connect(2) still
 has the socket is only heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
 """
+
+ANSWER_S = 3.0
+"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, twice."""
+
+HEALTH_S = 2.0
+"""How long a pod's answer to `status` may take, in seconds; milliseconds do, but a SYN is sent again after 1 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +137,7 @@ def flows(lab: Standing, nodes: Sequence[str], source: str = "") -> tuple[Flow, 
     Raises `TopologyError` if there is no such node or source.
     """
     begun_by = targets.sources(lab.cluster, source) if source else None
-    places = [targets.target(lab.cluster, name) for name in nodes]
-    if strange := [f"{place.name} is a {place.kind}; expected a node" for place in places if place.kind != "node"]:
-        raise TopologyError(strange)
+    places = [targets.node(lab.cluster, name) for name in nodes]
     found = lab.call(partial(_flows, [place.netns for place in places] or _node_names(lab.cluster)))
     return tuple(flow for flow in found if begun_by is None or flow.original.src in begun_by)
 
@@ -159,7 +163,7 @@ def status(lab: Standing) -> Status:
     from lab import traffic  # noqa: PLC0415
 
     asked = probes(lab.cluster)
-    replies = lab.call(lambda: traffic.requests([probe.request for probe in asked]))
+    replies = lab.call(lambda: traffic.requests([replace(probe.request, timeout_s=HEALTH_S) for probe in asked]))
     health: dict[str, float | None] = {}
     for probe, reply in zip(asked, replies, strict=True):
         name = shown(probe.pod.metadata)
@@ -198,23 +202,31 @@ def check(lab: Standing, progress: Callable[[str, int, int], None]) -> Verdict:
     cluster = lab.cluster
     known = targets.names(cluster)
     meant = [expectation for expectation in cluster.spec.expect if judge.applies(expectation, cluster)]
-    cases = [_case(cluster, expectation, known) for expectation in meant]
-    observed = lab.call(partial(_observe, cases, _node_names(cluster), progress))
+    cases = [_case_or_finding(cluster, expectation, known) for expectation in meant]
+    to_try = [case for case in cases if isinstance(case, _Case)]
+    observed = iter(lab.call(partial(_observe, to_try, _node_names(cluster), progress)))
     return Verdict(
         judged=tuple(
-            judge.judge(case.expectation, observation, case.resolved)
-            for case, observation in zip(cases, observed, strict=True)
+            judge.judge(case.expectation, next(observed), case.resolved) if isinstance(case, _Case) else (case,)
+            for case in cases
         ),
         left_out=tuple(expectation for expectation in cluster.spec.expect if expectation not in meant),
     )
+
+
+def _case_or_finding(cluster: Cluster, expectation: Expectation, known: dict[IPAddress, str]) -> _Case | Finding:
+    """Return how to try an expectation; or the finding that what it names is not there (any more)."""
+    try:
+        return _case(cluster, expectation, known)
+    except TopologyError as error:
+        return Finding(it=expectation.it, what="names", expected="each is there", observed=error.message, holds=False)
 
 
 def _case(cluster: Cluster, expectation: Expectation, known: dict[IPAddress, str]) -> _Case:
     request, endpoints = _request(
         cluster, expectation.from_, expectation.to, port=expectation.port, protocol=expectation.protocol
     )
-    if expectation.error == "timeout":
-        request = replace(request, timeout_s=SILENCE_S)
+    request = replace(request, timeout_s=SILENCE_S if expectation.error == "timeout" else ANSWER_S)
     resolved = Resolved(
         addresses={name: targets.sources(cluster, name) for name in judge.names(expectation)},
         endpoints=endpoints,

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,12 +17,19 @@ from typing import TypeVar
 import lab
 from lab import state
 from lab.errors import KernelError, TopologyError
-from lab.kernel import capsule
+from lab.kernel import capsule, join
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import Pod
-from lab.model.ops import Serve
+from lab.model.ops import Health, Serve
 from lab.model.request import Reply, Request
 from lab.model.status import LabRow, shown
+
+_PATIENCE_S = (0.5, 1.0, 3.0, 10.0)
+"""How long to wait for a new pod's answer, in seconds, the first time and the next ones.
+
+It takes milliseconds; but a bridge's port forwards only when the kernel has come to it, which waits for a lock that it
+has but one of: somebody else's large rule set may hold it for seconds.
+"""
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
@@ -51,8 +58,8 @@ class Standing:
         return saved.restore(self.record.objects)
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run `function` inside the lab's capsule; see `lab.kernel.capsule.call`."""
-        return capsule.call(self.record.keeper, function)
+        """Run `function` inside the lab's capsule; see `lab.kernel.join.call`."""
+        return join.call(self.record.keeper, function)
 
 
 def attach(name: str | None = None) -> Standing:
@@ -84,9 +91,10 @@ def up(
         record = state.read(name)
         if record is not None and record.keeper.alive:
             return Standing(record), False
+        state.check_not_held(folder)
         state.clear(folder)
         with _new_capsule(folder, name) as (keeper, builder):
-            capsule.call(keeper, partial(_build, cluster, builder, progress))
+            join.call(keeper, partial(_build, cluster, builder, progress))
             record = state.Record(
                 name=name,
                 keeper=keeper,
@@ -113,6 +121,8 @@ def down(name: str) -> bool:
         stood = record is not None and record.keeper.alive
         if record is not None:
             capsule.end(record.keeper)
+        if not stood:
+            state.check_not_held(folder)
         state.clear(folder)
         return stood
 
@@ -148,7 +158,7 @@ def _tail(log: Path, lines: int = 10) -> str:
 def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Builder]]:
     """Start a keeper; whatever goes wrong while its lab is built ends it and clears the state folder."""
     ours, theirs = socket.socketpair()
-    log = os.open(folder / state.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    log = state.open_log(folder)
     argv = [sys.executable, "-P", "-m", "lab.keeper", str(theirs.fileno()), name]
     env = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     keeper = None
@@ -168,21 +178,36 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Buil
 
 def _build(cluster: Cluster, builder: Builder, progress: Progress) -> None:
     """Inside the capsule: do the plan and see that every pod answers."""
-    from lab import build, traffic  # noqa: PLC0415 - they load pyroute2, while the keeper starts
+    from lab import build  # noqa: PLC0415 - they load pyroute2, while the keeper starts
     from lab.kernel import rules  # noqa: PLC0415
     from lab.plan import plan  # noqa: PLC0415
 
-    def serve(pods: Sequence[Serve]) -> None:
-        builder.order(serve=[_words(pod) for pod in pods])
+    def serve(pods: Sequence[Serve | Health]) -> None:
+        builder.order(serve=[words(pod) for pod in pods])
 
     build.build(plan(cluster, nfacct=rules.nfacct_available()).ops, serve=serve, progress=progress)
-    asked = probes(cluster)
+    check_answers(probes(cluster), progress)
+
+
+def check_answers(asked: Sequence[Probe], progress: Progress) -> None:
+    """Inside the capsule: ask pods for their health; raises `KernelError` naming each that does not answer.
+
+    Who is silent is asked again: a new bridge's port may not forward yet, and a datagram is sent but once.
+    """
+    from lab import traffic  # noqa: PLC0415 - see `_build`
+
     progress("answers", 0, len(asked))
-    replies = traffic.requests([probe.request for probe in asked])
-    complaints = [probe.complaint(reply) for probe, reply in zip(asked, replies, strict=True)]
-    if any(complaints):
-        raise KernelError("\n".join(filter(None, complaints)), hint="`lab.up --dry-run` shows all that was built")
-    progress("answers", len(asked), len(asked))
+    complaints: list[str] = []
+    silent = list(asked)
+    for patience_s in _PATIENCE_S:
+        replies = traffic.requests([replace(probe.request, timeout_s=patience_s) for probe in silent])
+        judged = [(probe, probe.complaint(reply)) for probe, reply in zip(silent, replies, strict=True)]
+        silent = [probe for probe, complaint in judged if complaint]
+        complaints = [complaint for _, complaint in judged if complaint]
+        progress("answers", len(asked) - len(silent), len(asked))
+        if not silent:
+            return
+    raise KernelError("\n".join(complaints), hint="`lab.up --dry-run` shows all that was built")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +246,6 @@ def probes(cluster: Cluster) -> tuple[Probe, ...]:
     )
 
 
-def _words(pod: Serve) -> dict[str, object]:
-    """Return a pod to be served in the keeper's JSON form."""
+def words(pod: Serve | Health) -> dict[str, object]:
+    """Return what is to be served in the keeper's JSON form."""
     return {**asdict(pod), "addresses": [str(address) for address in pod.addresses]}

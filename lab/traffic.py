@@ -10,7 +10,7 @@ import errno
 import select
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -26,34 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lab.model.address import IPAddress
-    from lab.model.request import Transport
 
 BODY_KEPT = 65_536  # bytes of a reply's body that are kept; the rest is read and dropped
 LINGER_S = 0.2  # for the server to close first, so that TIME_WAIT is kept there and our port is free again
 # Without it a UDP socket hears of refusals only, not of ICMP's other errors (linux/in.h, linux/in6.h; ip(7)).
 RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
-    """A port that did not answer; `error` is that of the `Reply`, or `status 404` and the like."""
-
-    netns: str
-    address: IPAddress
-    port: int
-    protocol: Transport
-    error: str
-
-    def __str__(self) -> str:
-        """Return one line for the user."""
-        place = words.socket(self.address, self.port)
-        return f"{self.protocol.upper()} {place} does not answer {self.netns or 'the wire'}: {self.error}"
-
-
-def request(wanted: Request) -> Reply:
-    """Make one request; see `requests`."""
-    return requests([wanted])[0]
 
 
 def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]:
@@ -71,27 +49,6 @@ def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]
         raise KernelError(
             f"{error.filename}: no such network namespace in this lab", hint="`invoke lab.status` lists what stands"
         ) from None
-
-
-def answering(
-    ports: Sequence[tuple[str, IPAddress, int, Transport]], *, timeout_s: float = 5.0, concurrency: int = 64
-) -> list[Failure]:
-    """Ask every port for its health and return those that fail (`ports`: from where, address, port, protocol)."""
-    wanted = [
-        Request(netns=origin, address=address, port=port, protocol=protocol, path="/healthz", timeout_s=timeout_s)
-        for origin, address, port, protocol in ports
-    ]
-    return [
-        Failure(
-            netns=asked.netns,
-            address=asked.address,
-            port=asked.port,
-            protocol=asked.protocol,
-            error=reply.error or f"status {reply.status}, body {reply.body[:40]!r}",
-        )
-        for asked, reply in zip(wanted, requests(wanted, concurrency=concurrency), strict=True)
-        if reply.body != "ok"
-    ]
 
 
 class _Batch:

@@ -1,4 +1,4 @@
-"""The task `bench.*`: measure, beside iproute2 and in the same run."""
+"""The tasks `bench.*`: measure, each beside the bare tool and in the same run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
 import lab
-from lab.cli.labs import command
 from lab.cli.output import number
+from lab.cli.task import command
 from lab.errors import HostError
 
-_SCRIPT = Path(lab.__file__).parents[1] / "benchmarks" / "up.py"
+_FOLDER = Path(lab.__file__).parents[1] / "benchmarks"
 
 
 @command(
@@ -30,11 +30,34 @@ def up(_: Context, pods: str = "4,50,200,500", rounds: str = "5", out: str = "",
 
     Beside it, in the same run, an `ip -batch` script makes the same links.
     """
-    if not _SCRIPT.exists():
-        raise HostError("benchmarks/up.py is not here", hint="benchmarks are part of a checkout, not of the package")
-    runpy.run_path(str(_SCRIPT))["main"](pods, number("--rounds", rounds), out, only)
+    _run("up.py", pods, number("--rounds", rounds), out, only)
+
+
+@command(
+    help={
+        "services": "how many Services there are, with four endpoints each; several after commas",
+        "rounds": "how often each is done; the two ways take turns, and the medians are compared",
+        "out": "the file to write the results to, as JSON; default: benchmarks/results/rules.json",
+        "only": "a part alone: load, change, memory or yaml",
+    },
+)
+def rules(_: Context, services: str = "1000,5000,10000", rounds: str = "5", out: str = "", only: str = "") -> None:
+    """Measure how fast objects become rules in the kernel.
+
+    Beside it, in the same run, iptables-restore and nft load the same rules as they are.
+    """
+    _run("rules.py", services, number("--rounds", rounds), out, only)
+
+
+def _run(script: str, *arguments: Any) -> None:  # noqa: ANN401 - what the script's main takes
+    file = _FOLDER / script
+    if not file.exists():
+        raise HostError(
+            f"benchmarks/{script} is not here", hint="benchmarks are part of a checkout, not of the package"
+        )
+    runpy.run_path(str(file))["main"](*arguments)
 
 
 def every() -> Sequence[Any]:
     """Return the tasks of this collection."""
-    return (up,)
+    return (up, rules)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from lab import words
-from lab.report.table import Look, paint, table
+from lab.report.table import PLAIN, Look, paint, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.report.table import Colour
 
-COLOURS: dict[str, Colour] = {"ok": "green", "limited": "yellow", "missing": "red"}
+_COLOURS: dict[str, Colour] = {"ok": "green", "limited": "yellow", "missing": "red"}
 
 
 class Check(TypedDict):
@@ -27,11 +27,10 @@ class Check(TypedDict):
     changes: str
 
 
-def text(checks: Sequence[Check], look: Look | None = None) -> str:
+def text(checks: Sequence[Check], look: Look = PLAIN) -> str:
     """Return a row for each check, what mends those that are not well, and whether a lab can stand."""
-    look = look or Look()
     rows = [
-        [paint(check["status"], COLOURS[check["status"]], look), check["name"], check["observed"], check["needed_for"]]
+        [paint(check["status"], _COLOURS[check["status"]], look), check["name"], check["observed"], check["needed_for"]]
         for check in checks
     ]
     mends = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import words
 from lab.model.kubernetes import to_builtins
-from lab.report.table import Look, mark, paint, table, widest, wrap
+from lab.report.table import PLAIN, Look, mark, paint, table, widest, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 NARROW = 20  # columns below which wrapped text is harder to read than a line that the terminal breaks
 
 
-def text(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = (), look: Look | None = None) -> str:
+def text(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = (), look: Look = PLAIN) -> str:
     """Return the findings of each expectation, and what was left out because it is meant for another lab."""
-    look = look or Look()
     failed = [findings for findings in judged if not _holds(findings)]
     parts = [_overview(judged, look)] if judged else []
     parts += [_details(findings, look) for findings in failed]

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from lab import words
-from lab.report.table import Look, paint, table, widest
+from lab.report.table import PLAIN, Look, paint, table, widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 HEADERS = ("PROTO\nMARK", "REQUEST", "REPLY", "NAT", "STATE\nTCP STATE")
 
 
-def text(flows: Iterable[Flow], names: Names, look: Look | None = None) -> str:
+def text(flows: Iterable[Flow], names: Names, look: Look = PLAIN) -> str:
     """Return a table for each node: a flow takes two lines, or four where the names are too long for the width."""
-    look = look or Look()
     ordered = sorted(flows, key=lambda flow: flow.node)
-    stacked = widest(_table(ordered, names, Look(), stacked=False)) > look.width
+    stacked = widest(_table(ordered, names, PLAIN, stacked=False)) > look.width
     parts = []
     for node, group in groupby(ordered, key=lambda flow: flow.node):
         own = list(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import words
-from lab.report.table import Look, table
+from lab.report.table import PLAIN, Look, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lab.model.status import LabRow
 
 
-def text(labs: Sequence[LabRow], look: Look | None = None) -> str:
+def text(labs: Sequence[LabRow], look: Look = PLAIN) -> str:
     """Return a row for each lab, or a sentence when there is none."""
     if not labs:
         return "no lab stands; build one: invoke lab.up clusterip"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab import words
 from lab.model.ops import Rules
-from lab.report.table import Look, wrap
+from lab.report.table import PLAIN, Look, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +26,20 @@ NOUNS = {
     "Rules": ("rule set", ""),
     "Hosts": ("set of names", "sets of names"),
     "Serve": ("server", ""),
+    "Health": ("health check", ""),
+    "Delete": ("deletion", ""),
+    "Close": ("server that ends", "servers that end"),
+    "Remove": ("network namespace that goes", "network namespaces that go"),
 }
 
 
-def text(ops: Sequence[Op], look: Look | None = None) -> str:
+def text(ops: Sequence[Op], look: Look = PLAIN) -> str:
     """Return one sentence: how many ops of each kind there are, and how many rules."""
     counts = Counter(type(op).__name__ for op in ops)
     parts = [words.count(counts[kind], *noun) for kind, noun in NOUNS.items() if counts[kind]]
     if rules := sum(line.startswith("-A ") for op in ops if isinstance(op, Rules) for line in op.text.splitlines()):
         parts.append(words.count(rules, "rule"))
-    return wrap(words.several(parts, "and") or "nothing to do", (look or Look()).width)
+    return wrap(words.several(parts, "and") or "nothing to do", look.width)
 
 
 def data(ops: Sequence[Op]) -> dict[str, int]:

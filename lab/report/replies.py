@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lab import shares, words
-from lab.report.table import Look, paint, table
+from lab.report.table import PLAIN, Look, paint, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 FEW = 10
 
 
-def text(replies: Sequence[Reply], endpoints: Sequence[str], names: Names, look: Look | None = None) -> str:
+def text(replies: Sequence[Reply], endpoints: Sequence[str], names: Names, look: Look = PLAIN) -> str:
     """Return a row for each of up to ten replies, and for two or more the share of each endpoint.
 
     `endpoints` are the pods that may answer, as `Reply.pod` names them: one that never did is shown with 0.
     """
-    look = look or Look()
     parts = []
     if len(replies) <= FEW:
         headers = ["STATUS", "ANSWERED BY", "ON NODE", "SOURCE THAT IT SAW", "LATENCY"]

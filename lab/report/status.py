@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import words
 from lab.model.kubernetes import to_builtins
-from lab.report.table import Look, paint, shortened, table
+from lab.report.table import PLAIN, Look, paint, shortened, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 ENDPOINTS = 4
 
 
-def text(status: Status, look: Look | None = None, *, most: int = 0) -> str:
+def text(status: Status, look: Look = PLAIN, *, most: int = 0) -> str:
     """Return a heading and up to four tables; each has at most `most` rows and says what it left out (0: all rows)."""
-    look = look or Look()
     services = [row for service in status.services for row in _service(service)]
     tables = [
         (["NODE", "ADDRESS", "POD RANGE", "PODS"], [

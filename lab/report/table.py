@@ -22,6 +22,9 @@ class Look:
     width: int = 100
 
 
+PLAIN = Look()
+
+
 def look(encoding: str | None, *, colour: bool = False, width: int = 100) -> Look:
     """Return the look for an output stream's `encoding`; the caller decides about colour (a terminal, no NO_COLOR)."""
     try:
@@ -44,14 +47,13 @@ def mark(holds: bool, look: Look) -> str:  # noqa: FBT001 - the mark of true and
     return paint(sign, "green" if holds else "red", look)
 
 
-def table(rows: Sequence[Sequence[str]], headers: Sequence[str], look: Look | None = None, *, right: str = "") -> str:
+def table(rows: Sequence[Sequence[str]], headers: Sequence[str], look: Look = PLAIN, *, right: str = "") -> str:
     """Return rows under headers in columns that two blanks part; a cell may have several lines.
 
     `right` names the headers whose columns are aligned to the right, separated by blanks. Numbers stay as written.
     """
     from tabulate import tabulate  # noqa: PLC0415 - wanted only where a table is printed
 
-    look = look or Look()
     aligned = right.split()
     return tabulate(  # the headers are its first row: as headers they would make their columns two blanks wider
         [[paint(header, "bold", look) for header in headers], *([cell or "-" for cell in row] for row in rows)],

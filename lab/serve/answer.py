@@ -43,6 +43,7 @@ class Content:
     type: str = "text/plain; charset=utf-8"
     body: bytes = b""
     size: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def length(self) -> int:

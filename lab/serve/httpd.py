@@ -42,13 +42,14 @@ class Limits:
 class Owner:
     """Whose connection it is, where a request is reported, and the set of the owner's open connections.
 
-    `report` takes the protocol, the client, the server, the path and the status.
+    `report` takes the protocol, the client, the server, the path and the status. `answer` knows what to say.
     """
 
     pod: str
     node: str
     report: Callable[[str, str, str, str, object], None]
     connections: set[Connection]
+    answer: Callable[[Seen], Content] = content
 
 
 class Connection(asyncio.Protocol):
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
             host=hosts[0].decode("latin-1") if hosts else "",
             received=self._received,
         )
-        self._reply(content(seen))
+        self._reply(self._owner.answer(seen))
 
     def _reply(self, answer: Content, *more: tuple[bytes, bytes]) -> None:
         self._status = answer.status
@@ -187,6 +188,7 @@ class Connection(asyncio.Protocol):
             (b"Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()).encode()),
             (b"Content-Type", answer.type.encode()),
             (b"Content-Length", b"%d" % answer.length),
+            *((name.encode(), value.encode()) for name, value in answer.headers),
             *more,
         ]
         reason = HTTPStatus(answer.status).phrase.encode()

@@ -7,23 +7,27 @@ only opening needs a visit. The visits are synchronous; no other code of the pro
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import resource
 import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from lab.kernel import netns
+from lab.kernel.limits import raise_open_files
+from lab.model.ops import Health
+from lab.serve.health import content
 from lab.serve.httpd import Connection, Limits, Owner
 from lab.serve.udpd import Datagrams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lab.model.address import IPAddress
     from lab.model.ops import Serve
+    from lab.serve.answer import Content, Seen
 
 BACKLOG = 4096  # connections; the kernel takes net.core.somaxconn, whose default is the same, if that is less
 SHOWN = 200  # characters of a path in the log
@@ -32,7 +36,7 @@ WITHOUT_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 Port = tuple[Literal["TCP", "UDP"], int]
-Key = tuple[Port, int]  # and the IP version: a dual-stack pod has two sockets for a port
+Key = tuple[Port, int | str]  # and the IP version, since a dual-stack pod has two sockets for a port; or the address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,27 +75,34 @@ class Server:
         self._log = log
         self._limits = limits or Limits()
         self._pods: dict[tuple[str, str], _Open] = {}
+        self._health: dict[tuple[str, str], Health] = {}
         self._sweep: asyncio.TimerHandle | None = None
-        raise_file_limit()
+        raise_open_files()
 
-    def open(self, pods: Iterable[Serve]) -> list[Refusal]:
+    def open(self, pods: Iterable[Serve | Health]) -> list[Refusal]:
         """Listen on every port of `pods`, in their namespaces, and return those that could not be opened.
 
         What a pod has open already stays as it is, so a pod can be given again with more ports or addresses.
         """
         refusals: list[Refusal] = []
         wanted = list(pods)
-        with netns.inside(wanted[0].netns) if wanted else contextlib.nullcontext():
-            here = wanted[0].netns if wanted else ""
+        if not wanted:
+            return refusals
+        here = wanted[0].netns
+        with netns.inside(here):
             for pod in wanted:
                 if pod.netns != here:
                     netns.enter(pod.netns)
                     here = pod.netns
-                self._open_pod(pod, refusals)
+                if isinstance(pod, Health):
+                    self._open_health(pod, refusals)
+                else:
+                    self._open_pod(pod, refusals)
         return refusals
 
     def close(self, namespace: str, pod: str) -> None:
         """Close a pod's sockets and drop its connections, as when its processes are killed; no pod, no harm."""
+        self._health.pop((namespace, pod), None)
         held = self._pods.pop((namespace, pod), _Open())
         for listener in held.sockets.values():
             self._loop.remove_reader(listener)
@@ -118,13 +129,36 @@ class Server:
                 try:
                     opened = listen(port, version)
                 except OSError as error:
-                    reason = os.strerror(error.errno or errno.EINVAL)
-                    refusals.append(
-                        Refusal(netns=pod.netns, pod=pod.pod, protocol=port[0], port=port[1], reason=reason)
-                    )
+                    refusals.append(_refusal(pod, port, error))
                     break
                 held.sockets[port, version] = opened
                 self._watch(opened, owner)
+
+    def _open_health(self, check: Health, refusals: list[Refusal]) -> None:
+        """Listen where the check is to be answered, no longer elsewhere, and answer what it says from now on."""
+        key = (check.netns, check.pod)
+        self._health[key] = check
+        held = self._pods.setdefault(key, _Open())
+        report = _Reporter(check.pod, self._log)
+        answer = partial(self._answer_health, key)
+        owner = Owner(pod=check.pod, node=check.node, report=report, connections=held.connections, answer=answer)
+        wanted: dict[Key, IPAddress] = {(("TCP", check.port), str(address)): address for address in check.addresses}
+        for gone in held.sockets.keys() - wanted.keys():
+            listener = held.sockets.pop(gone)
+            self._loop.remove_reader(listener)
+            listener.close()
+        for place in wanted.keys() - held.sockets.keys():
+            port, address = place[0], wanted[place]
+            try:
+                opened = listen(port, address.version, "" if address.is_unspecified else str(address))
+            except OSError as error:
+                refusals.append(_refusal(check, port, error))
+                continue
+            held.sockets[place] = opened
+            self._watch(opened, owner)
+
+    def _answer_health(self, key: tuple[str, str], seen: Seen) -> Content:
+        return content(self._health[key], seen.path, datetime.now(UTC))
 
     def _watch(self, opened: socket.socket, owner: Owner) -> None:
         if opened.type == socket.SOCK_STREAM:
@@ -199,8 +233,13 @@ def stamp() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def listen(port: Port, version: int) -> socket.socket:
-    """Return a socket that listens on `port` at every address of its IP version, in the current namespace.
+def _refusal(pod: Serve | Health, port: Port, error: OSError) -> Refusal:
+    reason = os.strerror(error.errno or errno.EINVAL)
+    return Refusal(netns=pod.netns, pod=pod.pod, protocol=port[0], port=port[1], reason=reason)
+
+
+def listen(port: Port, version: int, address: str = "") -> socket.socket:
+    """Return a socket that listens on `port` at `address` ("": at every one of its IP version) in this namespace.
 
     `OSError` with the kernel's reason, such as EADDRINUSE.
     """
@@ -214,7 +253,7 @@ def listen(port: Port, version: int) -> socket.socket:
         if protocol == "TCP":
             # Connections that linger in TIME_WAIT must not keep a pod from starting again; a listener still does.
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(("", number))
+        opened.bind((address, number))
         if protocol == "TCP":
             opened.listen(BACKLOG)
         else:
@@ -223,10 +262,3 @@ def listen(port: Port, version: int) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-def raise_file_limit() -> None:
-    """Allow this process all the open files that it may have: 500 dual-stack pods need 2000, the default is 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -50,3 +50,38 @@ def test_what_the_benchmark_cannot_do_is_told(bench: dict[str, Any], tmp_path: P
         bench["main"]("many", 1, str(tmp_path / "x"), "build")
     with pytest.raises(TopologyError, match="'speed' is not a part"):
         bench["main"]("4", 1, str(tmp_path / "x"), "speed")
+
+
+RULES = Path(__file__).parents[2] / "benchmarks" / "rules.py"
+
+
+@pytest.fixture(scope="module")
+def rules() -> dict[str, Any]:
+    return runpy.run_path(str(RULES))
+
+
+def test_rules_are_loaded_in_every_way_and_all_figures_kept(
+    rules: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "rules.json"
+    rules["main"]("20", 1, str(out), "")
+    results = json.loads(out.read_text())
+    (row,) = results["load"]
+    tools = {"iptables-nft", "iptables-legacy", "nft"}
+    assert set(row["seconds"]) == tools
+    for ways in row["seconds"].values():
+        assert set(ways) == {"hairpin", "bare", "command"}
+        assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in ways.values())
+    assert set(results["change"]["seconds"]) == tools
+    assert all(peak > 1 << 20 for peak in results["memory"]["peak"].values())
+    assert set(results["yaml"]["seconds"]) == {"json", "yaml"}
+    printed = capsys.readouterr().out
+    assert printed.count("| 20 | ") == 2 * len(tools)
+    assert "from YAML" in printed
+
+
+def test_what_the_benchmark_of_rules_cannot_do_is_told(rules: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match="'many' is not a list of numbers"):
+        rules["main"]("many", 1, str(tmp_path / "x"), "load")
+    with pytest.raises(TopologyError, match="'speed' is not a part"):
+        rules["main"]("4", 1, str(tmp_path / "x"), "speed")

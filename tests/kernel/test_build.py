@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +16,7 @@ import pytest
 
 from lab.build import build
 from lab.errors import KernelError
-from lab.kernel import look, netns, rules, sysctl
+from lab.kernel import command, look, netns, rules, sysctl
 from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Sysctl, Veth
 from lab.parse import topology
 from lab.plan import plan
@@ -223,14 +224,14 @@ def test_an_address_that_nobody_has_is_silent(inside: Inside) -> None:
     assert inside(made, ops(), call) == "TimeoutError"
 
 
-@pytest.mark.parametrize("variant", ["nft", "legacy"])
-def test_the_rules_of_each_node_and_family_are_loaded(inside: Inside, variant: rules.Variant) -> None:
+@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
+def test_the_rules_of_each_node_and_family_are_loaded(inside: Inside, tool: rules.Tool) -> None:
     from dataclasses import replace  # noqa: PLC0415
 
-    wanted = [replace(op, variant=variant) if isinstance(op, Rules) else op for op in ops()]
+    wanted = [replace(op, tool=tool) if isinstance(op, Rules) else op for op in ops()]
 
     def saved() -> dict[tuple[str, str], str]:
-        return {(op.netns, op.family): rules.save(op.netns, variant, op.family) for op in of(Rules, wanted)}
+        return {(op.netns, op.family): rules.save(op.netns, tool, op.family) for op in of(Rules, wanted)}
 
     seen = inside(made, wanted, saved)
     assert len(seen) == 4
@@ -241,7 +242,25 @@ def test_the_rules_of_each_node_and_family_are_loaded(inside: Inside, variant: r
         }
 
 
-def test_a_service_answers_through_the_rules_also_when_client_and_endpoint_share_a_bridge(inside: Inside) -> None:
+def nftables_ops() -> tuple[Op, ...]:
+    settings = "---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\n"
+    return plan(topology.read(LAB.format(network=EMPTY) + settings, "lab.yaml").cluster).ops
+
+
+def test_in_nftables_mode_each_node_has_a_table_of_each_family_and_nothing_of_iptables(inside: Inside) -> None:
+    def listed() -> dict[str, str]:
+        return {node: command.check(("nft", "list", "ruleset"), netns=node) for node in ("node-1", "node-2")}
+
+    for listing in inside(made, nftables_ops(), listed).values():
+        tables = sorted(re.findall(r"^table .*", listing, flags=re.MULTILINE))
+        assert tables == ["table ip kube-proxy {", "table ip6 kube-proxy {"]
+        assert "10.96.0.10 . tcp . 80 : goto service-" in listing
+
+
+@pytest.mark.parametrize("planned_ops", [ops, nftables_ops])
+def test_a_service_answers_through_the_rules_also_when_client_and_endpoint_share_a_bridge(
+    inside: Inside, planned_ops: Callable[[], tuple[Op, ...]]
+) -> None:
     def seen() -> set[str]:
         found = set()
         for _ in range(20):
@@ -254,7 +273,7 @@ def test_a_service_answers_through_the_rules_also_when_client_and_endpoint_share
                     found.add(caller.getpeername()[0])
         return found
 
-    assert inside(made, ops(), seen) == {"10.96.0.10"}
+    assert inside(made, planned_ops(), seen) == {"10.96.0.10"}
 
 
 def test_counters_that_exist_are_left_and_the_kernel_is_asked_whether_it_has_any(inside: Inside) -> None:
@@ -276,8 +295,8 @@ def test_a_rule_set_larger_than_one_transaction_may_be_is_loaded_whole(inside: I
 
     def load() -> str:
         netns.create("node")
-        rules.restore([rules.Load(netns="node", variant="nft", family="ipv4", text=text)])
-        return rules.save("node", "nft", "ipv4")
+        rules.restore([rules.Load(netns="node", tool="iptables-nft", family="ipv4", text=text)])
+        return rules.save("node", "iptables-nft", "ipv4")
 
     kept = [line.partition("] ")[2] + "\n" for line in inside(load).splitlines() if line.startswith("[")]
     assert [line for line in kept if " KUBE-SVC " in line] == [line for line in lines if "-A KUBE-SVC " in line]
@@ -289,7 +308,7 @@ def test_rules_that_are_refused_are_named_with_their_node(inside: Inside) -> Non
 
     def load() -> None:
         netns.create("node-9")
-        rules.restore([rules.Load(netns="node-9", variant="nft", family="ipv4", text=text)])
+        rules.restore([rules.Load(netns="node-9", tool="iptables-nft", family="ipv4", text=text)])
 
     with pytest.raises(KernelError, match=r"in node-9: iptables-nft-restore .*: exit \d+: (.|\n)*NOWHERE"):
         inside(load)

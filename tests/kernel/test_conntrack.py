@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -189,8 +188,8 @@ def test_an_icmp_flow_has_no_ports(inside: Inside) -> None:
     assert (flow.dnat, flow.snat) == (False, False)
 
 
-def crowd(count: int) -> dict[str, Any]:
-    """Make many UDP flows and measure how long it takes to read all of them, and to find one."""
+def crowd(count: int) -> tuple[int, float]:
+    """Make many UDP flows; return how many are read, and in how many seconds."""
     check("ip", "link", "set", "lo", "up")
     check("iptables-nft", "-A", "INPUT", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
     for port in range(20_000, 20_000 + count):
@@ -200,38 +199,17 @@ def crowd(count: int) -> dict[str, Any]:
     begin = time.perf_counter()
     entries = kernel.dump()
     took_s = time.perf_counter() - begin
-    find = partial(kernel.dump, protocol=UDP, source="127.0.0.1")
-    return {
-        "entries": len(entries),
-        "took_s": took_s,
-        "one": find(source_port=20_007, destination="127.0.0.1", destination_port=9),
-        "none": find(source_port=20_007, destination_port=10),
-        "elsewhere": find(source_port=20_007, destination="127.0.0.2"),
-        "six": kernel.dump(protocol=UDP, source="::1"),
-    }
+    return len(entries), took_s
 
 
-def test_thousands_of_flows_are_read_in_under_a_second_and_one_is_found_among_them(inside: Inside) -> None:
-    seen = inside(crowd, 4000)
-    assert seen["took_s"] < 1.0
-    assert seen["entries"] >= 4000  # ICMP's port-unreachable belongs to the flow that it answers
-    assert [entry["original"] for entry in seen["one"]] == [("127.0.0.1", "127.0.0.1", 20_007, 9)]
-    assert seen["none"] == []
-    assert seen["elsewhere"] == []
-    assert seen["six"] == []
+def test_thousands_of_flows_are_read_in_under_a_second(inside: Inside) -> None:
+    entries, took_s = inside(crowd, 4000)
+    assert took_s < 1.0
+    assert entries >= 4000  # ICMP's port-unreachable belongs to the flow that it answers
 
 
 def test_a_namespace_without_conntrack_has_no_flows(inside: Inside) -> None:
     assert inside(kernel.dump) == []
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [{"source_port": 80}, {"protocol": TCP}, {"source": "10.0.0.1", "destination_port": 80}, {"destination_port": 1}],
-)
-def test_a_port_is_not_looked_for_without_protocol_and_address(asked: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a port is looked for"):
-        kernel.dump(**asked)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lab.errors import KernelError
 from lab.kernel import netns
 from lab.kernel.command import check
 from lab.model.ops import Serve
-from lab.model.request import Reply, Request, Transport
+from lab.model.request import Reply, Request
 from lab.serve.server import Refusal, Server
 
 Inside = Callable[..., Any]
@@ -37,6 +37,11 @@ RESETS = 99  # the port where connections are taken and reset
 
 WEB = Serve(netns="server", pod="web-1", node="node-1", addresses=(SERVER, SERVER6), ports=(("TCP", 80), ("UDP", 80)))
 ASK = Request(netns="client", address=SERVER, port=80, timeout_s=5.0)
+
+
+def ask(wanted: Request) -> Reply:
+    (reply,) = traffic.requests([wanted])
+    return reply
 
 
 def wire() -> None:
@@ -179,7 +184,7 @@ def test_a_udp_answer_leaves_from_the_address_that_was_asked(inside: Inside, add
     def observe() -> Reply:
         wire()
         with serving(WEB):
-            return traffic.request(replace(ASK, address=address, protocol="udp", timeout_s=2.0))
+            return ask(replace(ASK, address=address, protocol="udp", timeout_s=2.0))
 
     reply = inside(observe)
     written = f"[{address}]:80" if address.version == 6 else f"{address}:80"
@@ -193,8 +198,8 @@ def test_a_chosen_local_port_is_used_and_can_be_used_again_at_once(inside: Insid
         wire()
         asked = replace(ASK, local_port=4321)
         with serving(WEB):
-            replies = [traffic.request(asked) for _ in range(3)]
-            return [*replies, traffic.request(replace(asked, protocol="udp")), *curl([asked])]
+            replies = [ask(asked) for _ in range(3)]
+            return [*replies, ask(replace(asked, protocol="udp")), *curl([asked])]
 
     assert [reply.source for reply in inside(observe)] == [(CLIENT, 4321)] * 5
 
@@ -207,7 +212,7 @@ def test_a_local_port_that_lingers_after_another_connection_can_be_chosen(inside
                 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 first.bind(("", 4321))
                 first.connect((str(SECOND), 80))
-            return traffic.request(replace(ASK, local_port=4321))
+            return ask(replace(ASK, local_port=4321))
 
     assert inside(observe).source == (CLIENT, 4321)
 
@@ -219,7 +224,7 @@ def test_a_local_port_in_use_is_told(inside: Inside) -> None:
             taken = socket.create_server(("", 4321))
         with taken, serving(WEB):
             asked = replace(ASK, local_port=4321)
-            return [traffic.request(asked), *curl([asked])]
+            return [ask(asked), *curl([asked])]
 
     assert [reply.error for reply in inside(observe)] == ["eaddrinuse"] * 2
 
@@ -240,38 +245,24 @@ def test_of_a_long_body_the_beginning_is_kept(inside: Inside) -> None:
     def observe() -> Reply:
         wire()
         with serving(WEB):
-            return traffic.request(replace(ASK, path="/bytes?size=3000000"))
+            return ask(replace(ASK, path="/bytes?size=3000000"))
 
     reply = inside(observe)
     assert reply.answered
     assert len(reply.body) == traffic.BODY_KEPT
 
 
-def test_ports_that_do_not_answer_are_named(inside: Inside) -> None:
-    def observe() -> list[str]:
-        wire()
-        with serving(WEB):
-            both: tuple[Transport, ...] = ("tcp", "udp")
-            ports = [("client", SERVER, port, protocol) for port in (80, 81) for protocol in both]
-            return [str(failure) for failure in traffic.answering(ports)]
-
-    assert inside(observe) == [
-        "TCP 192.0.2.1:81 does not answer client: refused",
-        "UDP 192.0.2.1:81 does not answer client: refused",
-    ]
-
-
 def test_a_path_that_http_cannot_carry_is_an_error_and_not_an_exception(inside: Inside) -> None:
     def observe() -> Reply:
         wire()
-        return traffic.request(replace(ASK, path="/a b"))
+        return ask(replace(ASK, path="/a b"))
 
     assert inside(observe).error == "einval"
 
 
 def test_a_namespace_that_is_not_there_is_a_kernel_error(inside: Inside) -> None:
     with pytest.raises(KernelError, match="/run/netns/nowhere: no such network namespace"):
-        inside(traffic.request, replace(ASK, netns="nowhere"))
+        inside(ask, replace(ASK, netns="nowhere"))
 
 
 def test_pods_that_share_a_namespace_share_its_ports(inside: Inside) -> None:

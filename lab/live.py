@@ -1,0 +1,163 @@
+"""Change a lab that stands: the network, the rules and what pods serve, in an order in which no connection breaks.
+
+What is new answers before any rule points to it; what goes leaves when no rule points to it any more. The record says
+before a change what is about to come, and afterwards that it came: whatever ends a change in the middle, the next
+command that changes the lab knows between which two states it is, and puts it back.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from lab import state
+from lab.controllers import notes
+from lab.errors import KernelError, LabError, TopologyError
+from lab.model.cluster import Cluster
+from lab.model.ops import Close, Health, Serve
+from lab.parse import saved
+from lab.serve import SOCKET
+from lab.session import Builder, Progress, Standing, check_answers, probes, words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """A lab before and after a change; `mended`: a change that had been cut off before was undone first."""
+
+    old: Cluster
+    new: Cluster
+    mended: bool
+    took_s: float
+
+
+def change(lab: Standing, edit: Callable[[Cluster], Cluster], progress: Progress) -> Changed:
+    """Bring a lab to what `edit` makes of its objects, and return when new pods answer and every rule is in place.
+
+    Raises what `edit` raises, and then nothing was changed. When the kernel refuses something, or the user interrupts,
+    what was done is undone. Waits for another command that changes the lab, and takes up what that one left.
+    """
+    begun = time.perf_counter()
+    with state.locked(lab.name) as folder:
+        lab, mended = _mended(lab.name, folder, progress)
+        old = lab.cluster
+        new = edit(old)
+        if new != old:
+            _carry_out(lab, folder, new, progress)
+        return Changed(old=old, new=new, mended=mended, took_s=time.perf_counter() - begun)
+
+
+@contextmanager
+def held(lab: Standing, progress: Progress) -> Iterator[Standing]:
+    """Give the lab as it is now, and let nobody change it meanwhile; what a change that was cut off left is undone."""
+    with state.locked(lab.name) as folder:
+        yield _mended(lab.name, folder, progress)[0]
+
+
+def _mended(name: str, folder: Path, progress: Progress) -> tuple[Standing, bool]:
+    """Return the lab as its record has it now, mended if a change of it was cut off, and whether it was."""
+    lab = Standing(state.find(name))
+    if lab.record.pending is None:
+        return lab, False
+    _undo(lab, folder, saved.restore(lab.record.pending), progress)
+    return Standing(replace(lab.record, pending=None)), True
+
+
+def _carry_out(lab: Standing, folder: Path, new: Cluster, progress: Progress) -> None:
+    """Do a change of which the record tells from its begin to its end; what interrupts it undoes it."""
+    objects = saved.save(new)
+    _note(lab.name, folder, pending=objects)
+    try:
+        lab.call(partial(_change, lab.cluster, new, folder / state.LOG, progress))
+    except BaseException as error:
+        try:
+            _undo(lab, folder, new, progress)
+        except LabError as worse:
+            if isinstance(error, LabError):
+                raise _stuck(lab.name, error, worse) from None
+            raise
+        if isinstance(error, KernelError):
+            raise KernelError(error.message, hint="nothing is changed: what had been done is undone") from None
+        raise
+    _note(lab.name, folder, objects=objects, notes=notes(new), pending=None)
+
+
+def _stuck(name: str, error: LabError, worse: LabError) -> KernelError:
+    return KernelError(
+        f"{error.message}\nand what had been done could not be undone:\n{worse.message}",
+        hint=f"the next change of the lab tries it again; or end it: invoke lab.down --lab {name}",
+    )
+
+
+def _undo(lab: Standing, folder: Path, other: Cluster, progress: Progress) -> None:
+    """Put a lab that is somewhere between its own objects and `other` back to its own."""
+    lab.call(partial(_put_back, lab.cluster, other, folder / state.LOG, progress))
+    _note(lab.name, folder, pending=None)
+
+
+def _note(name: str, folder: Path, **fields: object) -> None:
+    """Write fields of a lab's record, under its lock."""
+    record = state.read(name)  # anew: `Standing` has the keeper's PID as it is seen from here, perhaps from inside
+    if record is None:
+        raise TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
+    state.write(folder, replace(record, **fields))  # type: ignore[arg-type] # the callers are above
+
+
+def _change(old: Cluster, new: Cluster, log: Path, progress: Progress) -> None:
+    """Inside the capsule: go from one state to the next."""
+    from lab.plan import stages  # noqa: PLC0415 - only needed in there
+
+    with _keeper(log) as keeper:
+        for before, after in pairwise((old, *stages(old, new))):
+            _step(before, after, keeper, progress)
+
+
+def _step(old: Cluster, new: Cluster, keeper: Builder, progress: Progress) -> None:
+    from lab import build, sync  # noqa: PLC0415 - they load netlink
+    from lab.kernel import rules  # noqa: PLC0415
+    from lab.plan import difference  # noqa: PLC0415
+
+    to_do = difference(old, new, nfacct=rules.nfacct_available())
+    build.build(to_do.before, serve=partial(_serve, keeper), progress=progress)
+    known = {pod.metadata.key for pod in old.pods}
+    check_answers([probe for probe in probes(new) if probe.pod.metadata.key not in known], progress)
+    progress("rules", 0, len(new.nodes))
+    sync.partial(old, new)
+    progress("rules", len(new.nodes), len(new.nodes))
+    build.build(to_do.after, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress)
+
+
+def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Progress) -> None:
+    """Inside the capsule: make everything as `wanted` has it, whatever there is of it and of `other`."""
+    from lab import build, sync  # noqa: PLC0415 - they load netlink
+    from lab.kernel import rules  # noqa: PLC0415
+    from lab.plan import mending  # noqa: PLC0415
+
+    ops = mending(wanted, other, nfacct=rules.nfacct_available())
+    with _keeper(log) as keeper:
+        build.build(ops, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress, mend=True)
+    sync.full(wanted)
+
+
+@contextmanager
+def _keeper(log: Path) -> Iterator[Builder]:
+    """Inside the capsule: give an end at which its keeper takes orders."""
+    with socket.socket(socket.AF_UNIX) as end:
+        try:
+            end.connect(SOCKET)
+        except OSError as error:
+            raise KernelError(f"the lab's keeper takes no orders: {error}") from None
+        yield Builder(end, log)
+
+
+def _serve(keeper: Builder, pods: Sequence[Serve | Health]) -> None:
+    keeper.order(serve=[words(pod) for pod in pods])
+
+
+def _close(keeper: Builder, pods: Sequence[Close]) -> None:
+    keeper.order(close=[{"netns": pod.netns, "pod": pod.pod} for pod in pods])

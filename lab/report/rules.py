@@ -1,0 +1,104 @@
+"""Installed rules, chain under chain, with their counters; and drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab import words
+from lab.report.table import PLAIN, Look, paint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.model.drift import Difference
+    from lab.model.installed import Installed, Line
+
+UNCOUNTED = (
+    "nftables counts packets only where a rule has a counter, and kube-proxy's have none; lab.conntrack shows flows"
+)
+
+
+def text(installed: Sequence[Installed], look: Look = PLAIN) -> str:
+    """Return the rules of each node and family, indented by jumps, packets and bytes before each rule."""
+    shown = [one for one in installed if one.lines]
+    return "\n\n".join(_block(one, look) for one in shown) or "no rules"
+
+
+def _block(one: Installed, look: Look) -> str:
+    title = paint(f"{one.node}, {_FAMILIES[one.family]}, {one.tool}", "bold", look)
+    rules = [line for line in one.lines if line.kind == "rule"]
+    if not any(line.packets is not None for line in rules):
+        return "\n".join([title, *(f"  {_words(line, look)}" for line in one.lines)])
+    packets = max(7, *(len(f"{line.packets or 0}") for line in rules))
+    octets = max(5, *(len(f"{line.octets or 0}") for line in rules))
+    rows = [paint(f"{'PACKETS':>{packets}} {'BYTES':>{octets}}  RULE", "bold", look)]
+    for line in one.lines:
+        count = ("", "") if line.packets is None else (str(line.packets), str(line.octets))
+        rows.append(f"{count[0]:>{packets}} {count[1]:>{octets}}  {_words(line, look)}")
+    return "\n".join([title, *rows])
+
+
+_FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
+
+
+def _words(line: Line, look: Look) -> str:
+    """Return a chain's head in bold, a rule or an element as it is listed, behind two blanks for each jump."""
+    if line.kind == "chain":
+        return "  " * line.depth + paint(f"{line.table} {line.chain}", "bold", look)
+    return "  " * line.depth + (f"element {line.text}" if line.kind == "element" else words.line(line.text))
+
+
+def data(installed: Sequence[Installed]) -> list[dict[str, Any]]:
+    """Return an object for each node and family.
+
+    Keys: `node`, `family`, `tool`, `lines` (each `kind`, chain, rule or element, `depth`, `table`, `chain`, `text`,
+    `packets` and `bytes`, null where nothing counts).
+    """
+    return [
+        {
+            "node": one.node,
+            "family": one.family,
+            "tool": one.tool,
+            "lines": [
+                {
+                    "kind": line.kind,
+                    "depth": line.depth,
+                    "table": line.table,
+                    "chain": line.chain,
+                    "text": line.text,
+                    "packets": line.packets,
+                    "bytes": line.octets,
+                }
+                for line in one.lines
+            ],
+        }
+        for one in installed
+    ]
+
+
+def drift_text(found: Sequence[tuple[str, str, Sequence[Difference]]], look: Look = PLAIN) -> str:
+    """Return a line for each difference under its node and family, or that there is none."""
+    parts = []
+    for node, family, differences in found:
+        if differences:
+            title = f"{node}, {_FAMILIES[family]}: {words.count(len(differences), 'difference')}"
+            rows = [f"  {words.line(str(one))}" for one in differences]
+            parts.append("\n".join([paint(title, "bold", look), *rows]))
+    return "\n\n".join(parts) or "every rule is as it should be"
+
+
+def drift_data(found: Sequence[tuple[str, str, Sequence[Difference]]]) -> list[dict[str, Any]]:
+    """Return an object for each difference: `node`, `family`, `kind`, `thing`, `table`, `chain`, `text`."""
+    return [
+        {
+            "node": node,
+            "family": family,
+            "kind": one.kind,
+            "thing": one.thing,
+            "table": one.table,
+            "chain": one.chain,
+            "text": one.text,
+        }
+        for node, family, differences in found
+        for one in differences
+    ]

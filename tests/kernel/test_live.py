@@ -1,0 +1,413 @@
+"""A lab's objects change while it stands, in every mode: what is asked through it, and what must not break."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import edits, live, session, state, sync
+from lab.errors import KernelError
+from lab.model.cluster import Cluster
+
+from .conftest import ROOT, Invoke, invocation
+
+Lab = Callable[..., Invoke]
+MODES = {
+    "iptables-nft": ("--iptables", "nft"),
+    "iptables-legacy": ("--iptables", "legacy"),
+    "nftables": ("--mode", "nftables"),
+}
+each_mode = pytest.mark.parametrize("options", MODES.values(), ids=MODES)
+NODE_3 = "apiVersion: v1\nkind: Node\nmetadata: {name: node-3}\n"
+
+
+def service(name: str, *, port: int = 80, target: str = "http", selector: str = "{app: web}") -> str:
+    spec = f"{{selector: {selector}, ports: [{{port: {port}, targetPort: {target}}}]}}"
+    return f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def who(invoke: Invoke, to: str = "svc/web", count: int = 60, *, source: str = "client-a") -> Counter[str]:
+    """Return how many requests each pod answered, through sockets; "" those that nobody did."""
+    words = ("lab.curl", source, to, "--count", str(count), "--local-port", "0", "--timeout", "1.5", "--json")
+    replies = json.loads(invoke(*words).stdout)["replies"]
+    return Counter(reply.get("pod") or "" for reply in replies)
+
+
+def objects(invoke: Invoke) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(ok(invoke("lab.status", "--json")))
+
+
+def scaled(replicas: int) -> Callable[[Cluster], Cluster]:
+    return lambda cluster: edits.scale(cluster, "web", replicas)
+
+
+def no_progress(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+@each_mode
+def test_a_service_that_is_applied_answers_and_one_that_is_deleted_does_not(lab: Lab, options: tuple[str, ...]) -> None:
+    invoke = lab("clusterip", *options)
+    done = invoke("lab.apply", "-", stdin=service("api", port=8000))
+    assert ok(done).strip() == "Service api created: 10.96.0.12, 2 endpoints"
+    assert set(who(invoke, "svc/api")) == {"web-1", "web-2"}
+    assert ok(invoke("lab.exec", "client-a", "curl -s http://api:8000/hostname")).startswith("web-")
+    assert ok(invoke("lab.delete", "svc", "api")).strip() == "Service api deleted"
+    assert set(who(invoke, "http://10.96.0.12:8000/", 2)) == {""}
+    assert set(who(invoke)) == {"web-1", "web-2"}
+
+
+@each_mode
+def test_scaling_changes_who_answers(lab: Lab, options: tuple[str, ...]) -> None:
+    invoke = lab("clusterip", *options)
+    text = ok(invoke("lab.scale", "web", "4"))
+    assert "pod web-3 created on node-2 10.244.2.3\n" in text
+    assert "Service web has 4 endpoints, 2 before\n" in text
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3", "web-4"}
+    assert "pod web-2 deleted\n" in ok(invoke("lab.scale", "web", "1"))
+    assert set(who(invoke)) == {"web-1"}
+    assert [pod["name"] for pod in objects(invoke)["pods"]] == ["web-1", "client-a"]
+    ok(invoke("lab.scale", "web", "0"))
+    assert invoke("lab.exec", "client-a", "curl -s -m 3 web").returncode == 7  # refused
+    ok(invoke("lab.scale", "web", "2"))
+    assert set(who(invoke)) == {"web-1", "web-2"}
+
+
+@each_mode
+def test_a_pod_that_is_not_ready_is_not_asked_and_a_terminating_one_only_for_want_of_others(
+    lab: Lab, options: tuple[str, ...]
+) -> None:
+    invoke = lab("clusterip", *options)
+    done = ok(invoke("lab.condition", "web-1", "unready"))
+    assert done.splitlines()[:2] == ["pod web-1 is not ready", "Service web has 1 ready of 2 endpoints, 2 before"]
+    assert set(who(invoke)) == {"web-2"}
+    ok(invoke("lab.condition", "web-1", "ready"))
+    assert set(who(invoke)) == {"web-1", "web-2"}
+    assert "pod web-1 is terminating, still serving" in ok(invoke("lab.condition", "web-1", "terminating"))
+    assert set(who(invoke)) == {"web-2"}
+    ok(invoke("lab.condition", "web-2", "unready"))
+    assert set(who(invoke)) == {"web-1"}  # a terminating endpoint that serves, since none is ready
+    ok(invoke("lab.condition", "web-1", "unready"))
+    assert invoke("lab.exec", "client-a", "curl -s -m 3 web").returncode == 7
+
+
+@each_mode
+def test_a_node_comes_and_goes(lab: Lab, options: tuple[str, ...]) -> None:
+    invoke = lab("clusterip", *options)
+    assert ok(invoke("lab.apply", "-", stdin=NODE_3)).strip() == "node node-3 created: 192.168.0.12"
+    assert "pod web-3 created on node-3 10.244.3.2" in ok(invoke("lab.scale", "web", "3"))
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
+    assert set(who(invoke, source="node-3")) == {"web-1", "web-2", "web-3"}
+    assert "pod web-4 created on node-2 10.244.2.3" in ok(invoke("lab.delete", "node", "node-3"))
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-4"}
+    assert "node-3" not in ok(invoke("lab.exec", "router", "ls /run/netns && ip route"))
+    assert "10.244.3.0" not in ok(invoke("lab.exec", "router", "ip route"))
+
+
+def test_a_pod_that_moves_is_another_one_of_its_name(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: client-a}\nspec: {nodeName: node-2}\n"
+    assert ok(invoke("lab.apply", "-", stdin=text)) == "pod client-a replaced by another one on node-2 10.244.2.3\n"
+    assert set(who(invoke)) == {"web-1", "web-2"}
+
+
+def test_a_deleted_pod_of_a_deployment_is_made_up_for(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    assert ok(invoke("lab.delete", "po", "web-1")).splitlines()[:2] == [
+        "pod web-1 deleted",
+        "pod web-3 created on node-1 10.244.1.4",
+    ]
+    assert set(who(invoke)) == {"web-2", "web-3"}
+
+
+def test_the_names_of_what_is_new_resolve_in_a_shell_that_was_open_before(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    words = invocation("lab.exec", "client-a", "read line && getent hosts api")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        ok(invoke("lab.exec", "client-a", "true"))
+        ok(invoke("lab.apply", "-", stdin=service("api")))
+        assert shell.communicate("go\n")[0].split()[:2] == ["10.96.0.12", "api"]
+
+
+def test_what_cannot_be_is_refused_with_its_place_and_changes_nothing(lab: Lab, tmp_path: Path) -> None:
+    invoke = lab("clusterip")
+    before = objects(invoke)["services"], objects(invoke)["pods"][0]["addresses"]
+    file = tmp_path / "bad.yaml"
+    file.write_text(service("api") + service("bad", target="htp"))
+    message = refused(invoke("lab.apply", str(file)))
+    assert f"{file}:9:61: spec.ports[0].targetPort: no selected pod has a TCP port named 'htp'" in message
+    assert "did you mean web?" in refused(invoke("lab.scale", "wep", "3"))
+    assert "expected a whole number" in refused(invoke("lab.scale", "web", "x"))
+    assert "did you mean service?" in refused(invoke("lab.delete", "servise", "web"))
+    assert "did you mean web?" in refused(invoke("lab.delete", "svc", "wbe"))
+    assert "expected ready, unready or terminating" in refused(invoke("lab.condition", "web-1", "dead"))
+    assert "there is no such file" in refused(invoke("lab.apply", "nowhere.yaml"))
+    assert (objects(invoke)["services"], objects(invoke)["pods"][0]["addresses"]) == before
+
+
+def test_a_dry_run_prints_what_would_change_and_changes_nothing(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    done = invoke("lab.scale", "web", "3", "--dry-run")
+    assert "ip -n node-2 link add veth-web-3" in done.stdout
+    assert "pod web-3 created on node-2" in done.stderr
+    assert "ip netns delete web-2" in invoke("lab.scale", "web", "1", "--dry-run").stdout
+    assert len(objects(invoke)["pods"]) == 3
+
+
+def test_what_is_so_already_is_not_done_again(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    assert ok(invoke("lab.apply", str(ROOT / "topologies" / "clusterip"))) == (
+        "nothing to change: all of it is so already\n"
+    )
+    assert json.loads(ok(invoke("lab.scale", "web", "2", "--json")))["changes"] == []
+
+
+def test_two_commands_at_once_both_come_to_pass(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    words = [("lab.scale", "web", "4"), ("lab.condition", "web-1", "unready"), ("lab.delete", "svc", "echo")]
+    several = [subprocess.Popen(invocation(*each), stdout=subprocess.DEVNULL) for each in words]
+    assert [one.wait(30) for one in several] == [0, 0, 0]
+    assert [row["name"] for row in objects(invoke)["services"]] == ["web"]
+    assert set(who(invoke, count=100)) == {"web-2", "web-3", "web-4"}
+
+
+def test_a_lab_is_changed_from_inside_of_it_too(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    line = " ".join(invocation("lab.scale", "web", "3"))
+    assert "pod web-3 created" in ok(invoke("lab.exec", "node-1", line))
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
+    ok(invoke("lab.scale", "web", "2"))
+
+
+def test_an_expectation_whose_pod_is_gone_fails_and_says_so(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    ok(invoke("lab.scale", "web", "1"))
+    done = invoke("lab.check", "--json")
+    findings = [one for row in json.loads(done.stdout)["expectations"] for one in row["findings"] if not one["holds"]]
+    assert done.returncode == 1
+    assert any(one["what"] == "names" and "there is no pod 'web-2'" in one["observed"] for one in findings)
+
+
+# --- when something goes wrong in the middle -------------------------------------------------------------------------
+
+
+def left(invoke: Invoke) -> tuple[str, str]:
+    """Return the namespaces and node-1's rules without counters."""
+    names = ok(invoke("lab.exec", "router", "ls /run/netns"))
+    rules = ok(invoke("lab.exec", "node-1", "iptables-save -t nat | grep ^-A | sort"))
+    return names, rules
+
+
+def test_what_the_kernel_refuses_is_undone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    invoke = lab("clusterip")
+    before = left(invoke)
+
+    def refuses(_: Cluster, new: Cluster) -> None:
+        sync.full(new, [new.nodes[0].metadata.name])
+        raise KernelError("no such luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "partial", refuses)
+        with pytest.raises(KernelError, match="no such luck") as caught:
+            live.change(session.attach(), scaled(3), no_progress)
+    assert caught.value.hint == "nothing is changed: what had been done is undone"
+    assert left(invoke) == before
+    assert state.find(None).pending is None
+    ok(invoke("lab.scale", "web", "3"))
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
+
+
+CUT_OFF = """
+import os, sys
+from lab import edits, live, session, sync
+whole = sync.partial
+
+def stops(old, new):
+    if sys.argv[2] == "late":
+        whole(old, new)
+    os.write(1, b"here")
+    os.read(0, 1)
+
+sync.partial = stops
+live.change(session.attach(), lambda cluster: edits.scale(cluster, "web", int(sys.argv[1])), lambda *_: None)
+"""
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_what_a_killed_command_left_is_put_right_by_the_next_one(lab: Lab, replicas: int, when: str) -> None:
+    invoke = lab("clusterip")
+    words = [sys.executable, "-c", CUT_OFF, str(replicas), when]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.read(4) == b"here"
+        command.kill()
+    assert state.find(None).pending is not None
+    done = invoke("lab.scale", "web", "3")
+    assert done.returncode == 0, done.stderr
+    assert "an earlier change had been cut off" in done.stderr
+    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
+    assert ok(invoke("lab.exec", "router", "ls /run/netns")).split() == sorted(
+        ["router", "node-1", "node-2", "client", "client-a", "web-1", "web-2", "web-3"]
+    )
+    ok(invoke("lab.down"))
+
+
+def test_a_full_sync_puts_a_change_that_was_cut_off_right_as_well(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    before = left(invoke)
+    words = [sys.executable, "-c", CUT_OFF, "4", "late"]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.read(4) == b"here"
+        command.kill()
+    ok(invoke("lab.sync"))
+    assert left(invoke) == before
+    assert state.find(None).pending is None
+
+
+def test_a_lab_that_was_cut_off_in_a_change_can_be_ended(lab: Lab, runtime: Path) -> None:
+    invoke = lab("clusterip")
+    words = [sys.executable, "-c", CUT_OFF, "4", "late"]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.read(4) == b"here"
+        command.kill()
+    ok(invoke("lab.down"))
+    assert list(runtime.iterdir()) == []
+
+
+def test_an_interrupted_command_undoes_what_it_did(lab: Lab) -> None:
+    invoke = lab("clusterip")
+    before = left(invoke)
+    program = "from lab.cli import process; process.settle()\n" + CUT_OFF
+    words = [sys.executable, "-c", program, "4", "late"]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.read(4) == b"here"
+        command.send_signal(signal.SIGTERM)
+        command.wait(20)
+    assert left(invoke) == before
+    assert state.find(None).pending is None
+
+
+# --- what must not break ---------------------------------------------------------------------------------------------
+
+ECHO = """
+import socket
+with socket.create_server(("", 9000)) as listener:
+    print("listening", flush=True)
+    end, _ = listener.accept()
+    while data := end.recv(65536):
+        end.sendall(data)
+"""
+STREAM = """
+import hashlib, json, select, socket, sys
+end = socket.create_connection((sys.argv[1], 9000), timeout=10)
+end.setblocking(False)
+print("connected", flush=True)
+block = bytes(range(256)) * 64
+sent = received = waiting = 0
+out, back = hashlib.sha256(), hashlib.sha256()
+going = True
+while going or received < sent:
+    going = going and not select.select([sys.stdin], [], [], 0.001)[0]  # a pace that leaves something to others
+    room = [end] if going and sent - received < 1 << 18 else []
+    readable, writable, _ = select.select([end], room, [], 20)
+    if not readable and not writable:
+        sys.exit("nothing moves any more")
+    if end in readable:
+        data = end.recv(65536)
+        if not data:
+            sys.exit("the connection ended")
+        back.update(data)
+        received += len(data)
+    if writable:
+        start = sent % len(block)
+        number = end.send(block[start:])
+        out.update(block[start:start + number])
+        sent += number
+end.shutdown(socket.SHUT_WR)
+print(json.dumps({"sent": sent, "received": received, "same": out.digest() == back.digest()}))
+"""
+
+
+@contextmanager
+def running(place: str, program: str, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Give a Python program that runs in `place`, once it has written its first line."""
+    line = " ".join([sys.executable, "-c", f"'{program}'", *words])
+    with subprocess.Popen(
+        invocation("lab.exec", place, line), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert select.select([process.stdout], [], [], 20)[0], "it did not begin"
+            assert process.stdout.readline()
+            yield process
+        finally:
+            process.terminate()
+
+
+@each_mode
+def test_a_udp_flow_does_not_outlive_its_endpoint(lab: Lab, options: tuple[str, ...]) -> None:
+    invoke = lab("clusterip", *options)
+    words = ("lab.curl", "client-a", "svc/echo", "--udp", "--local-port", "40000", "--timeout", "2", "--json")
+    first = json.loads(ok(invoke(*words)))["replies"][0]["pod"]
+    assert json.loads(ok(invoke(*words)))["replies"][0]["pod"] == first  # conntrack remembers
+    ok(invoke("lab.condition", first, "unready"))
+    assert json.loads(ok(invoke(*words)))["replies"][0]["pod"] == {"web-1": "web-2", "web-2": "web-1"}[first]
+
+
+@pytest.mark.slow
+@each_mode
+def test_a_connection_to_an_endpoint_that_stays_loses_no_byte_through_100_changes(
+    lab: Lab, options: tuple[str, ...]
+) -> None:
+    invoke = lab("clusterip", *options)
+    ok(invoke("lab.scale", "web", "1"))
+    ok(invoke("lab.delete", "svc", "echo"))
+    ok(invoke("lab.apply", "-", stdin=service("raw", port=9000, target="9000")))
+    standing = session.attach()
+    with running("web-1", ECHO), running("client-a", STREAM, "raw") as stream:
+        for number in range(50):
+            live.change(standing, scaled(2 + number % 3), no_progress)
+            live.change(standing, partial(one_more, number=number), no_progress)
+        done, _ = stream.communicate("", timeout=30)
+        assert stream.returncode == 0
+    told = json.loads(done)
+    assert told["same"]
+    assert told["sent"] == told["received"] > 1_000_000
+
+
+def one_more(cluster: Cluster, number: int) -> Cluster:
+    """Return `cluster` with another Service, with one less, or with another condition of a pod."""
+    if number % 5 == 4:
+        return edits.delete(cluster, "Service", f"more-{number - 1}")
+    if number % 5 == 3:
+        return edits.apply(cluster, service(f"more-{number}"), "more.yaml")
+    word = ("unready", "terminating", "ready")[number % 3]
+    return edits.condition(cluster, "web-2", word, now="2026-01-01T00:00:00Z")

@@ -1,0 +1,423 @@
+"""Transactions, applied by a small interpreter of iptables-restore and nft, lead from one ruleset to the other.
+
+The interpreter refuses what the kernel would; tests/kernel/test_sync.py asks the kernel itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace as with_
+
+from lab.errors import TopologyError
+from lab.model.address import FAMILIES, Family
+from lab.model.cluster import Cluster
+from lab.model.drift import Difference
+from lab.model.kubernetes import EndpointSlice, ObjectMeta, Service, ServiceSpec, SliceEndpoint
+from lab.model.lab import Mode, Release
+from lab.model.nft_ruleset import NftRuleset
+from lab.model.ruleset import BUILT_IN, Place, Ruleset
+from lab.parse import held
+from lab.proxy import partial, sync, sync_nftables
+from lab.proxy.node import node_rules
+from lab.proxy.sync_iptables import SHARED
+from tests.changing import NAMES, NODES, PORTS, changed, empty, generator, slices
+
+Chains = dict[Place, list[str]]
+NODE = "node-1"
+
+
+def iptables_rules(ruleset: Ruleset) -> Chains:
+    return {place: list(chain.rules) for place, chain in ruleset.chains()}
+
+
+def restore(chains: Chains, text: str) -> Chains:
+    """Do what iptables-restore --noflush would: all of it, or an assertion fails."""
+    made = {place: list(rules) for place, rules in chains.items()}
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:]
+        elif line.startswith(":"):
+            made[table, line[1:].split()[0]] = []  # type: ignore[index]
+        elif line != "COMMIT":
+            _do(made, table, *line.split(" ", 2))
+    jumps = {(table, found[1]) for (table, _), rules in made.items() for one in rules if (found := _jump(one))}
+    assert {place for place in jumps if place[1].startswith("KUBE-")} <= set(made)
+    return made
+
+
+def _jump(rule: str) -> re.Match[str] | None:
+    return re.search(r"-j (KUBE-\S+)", rule)
+
+
+def _do(made: Chains, table: str, verb: str, chain: str, rule: str = "") -> None:
+    rules = made[table, chain]  # type: ignore[index]
+    match verb:
+        case "-A":
+            rules.append(rule)
+        case "-I":
+            assert rule.startswith("1 ")
+            rules.insert(0, rule[2:])
+        case "-D":
+            rules.remove(rule)
+        case "-X":
+            assert rules == []
+            assert not any(f"-j {chain}" in f"{one} " for rules in made.values() for one in rules if table)
+            del made[table, chain]  # type: ignore[arg-type]
+        case _:
+            pytest.fail(verb)
+
+
+def comparable(chains: Chains) -> dict[Place, object]:
+    """Return chains so that those are equal that treat every packet alike."""
+    return {place: Counter(rules) if place in SHARED else tuple(rules) for place, rules in chains.items()}
+
+
+def last_is_last(chains: Chains) -> bool:
+    rules = [rule.endswith("-j KUBE-NODEPORTS") for rule in chains["nat", "KUBE-SERVICES"]]
+    return rules == sorted(rules)
+
+
+def rules_of(cluster: Cluster, family: Family, node: str = NODE) -> Ruleset | NftRuleset:
+    own = node_rules(cluster, node, interfaces=partial.interfaces(cluster, node))
+    return own[FAMILIES.index(family)]
+
+
+def iptables_of(cluster: Cluster, family: Family, node: str = NODE) -> Ruleset:
+    found = rules_of(cluster, family, node)
+    assert isinstance(found, Ruleset)
+    return found
+
+
+def nft_of(cluster: Cluster, family: Family, node: str = NODE) -> NftRuleset:
+    found = rules_of(cluster, family, node)
+    assert isinstance(found, NftRuleset)
+    return found
+
+
+# --- the interpreter of nft ------------------------------------------------------------------------------------------
+
+Nft = dict[str, tuple[str, object]]
+
+
+def nft_state(ruleset: NftRuleset) -> tuple[Nft, dict[str, list[str]], dict[str, dict[str, str]]]:
+    """Return sets' and chains' shapes, rules by chain, elements by set."""
+    shapes: Nft = {one.name: ("set", (one.kind, one.type, one.timeout_s)) for one in ruleset.sets}
+    shapes |= {chain.name: ("chain", chain.hook) for chain in ruleset.chains}
+    rules = {chain.name: list(chain.rules) for chain in ruleset.chains}
+    elements = {one.name: {element.key: str(element) for element in one.elements} for one in ruleset.sets}
+    return shapes, rules, elements
+
+
+class Table:
+    """A table on which commands are done as nft would; a reference to what is not there fails."""
+
+    def __init__(self, ruleset: NftRuleset) -> None:
+        self.shapes, self.rules, self.elements = nft_state(ruleset)
+
+    def run(self, text: str) -> None:
+        for line in text.splitlines():
+            verb, thing, family, table, name, *rest = line.split(" ", 5)
+            assert (family, table) in {("ip", "kube-proxy"), ("ip6", "kube-proxy")}
+            getattr(self, f"{verb}_{thing}")(name, *rest)
+            for rules in self.rules.values():
+                for rule in rules:
+                    self.check(rule)
+            for elements in self.elements.values():
+                for element in elements.values():
+                    self.check(element)
+
+    def check(self, words: str) -> None:
+        for target in re.findall(r"(?:goto|jump) ([^\s,}]+)", words):
+            assert target in self.rules, words
+        for name in re.findall(r"@(\S+)", words):
+            assert name in self.elements, words
+
+    def add_set(self, name: str, words: str) -> None:
+        assert name not in self.shapes
+        timeout = re.search(r"timeout (\d+)s", words)
+        kind = re.search(r"type ([^:;]+?)(?: : verdict)?;", words)
+        assert kind
+        self.shapes[name] = (
+            "set",
+            ("map" if "verdict" in words else "set", kind[1], int(timeout[1]) if timeout else 0),
+        )
+        self.elements[name] = {}
+
+    add_map = add_set
+
+    def add_chain(self, name: str, words: str = "") -> None:
+        assert name not in self.shapes
+        assert not words
+        self.shapes[name] = ("chain", None)
+        self.rules[name] = []
+
+    def add_rule(self, chain: str, rule: str) -> None:
+        self.rules[chain].append(rule)
+
+    def flush_chain(self, name: str) -> None:
+        self.rules[name].clear()
+
+    def delete_chain(self, name: str) -> None:
+        assert self.rules.pop(name) == []
+        del self.shapes[name]
+
+    def delete_set(self, name: str) -> None:
+        del self.elements[name]
+        del self.shapes[name]
+
+    delete_map = delete_set
+
+    def add_element(self, name: str, words: str) -> None:
+        for element in words.removeprefix("{ ").removesuffix(" }").split(", "):
+            key = re.split(r" comment | : ", element)[0]
+            assert key not in self.elements[name]
+            self.elements[name][key] = element
+
+    def delete_element(self, name: str, words: str) -> None:
+        for key in words.removeprefix("{ ").removesuffix(" }").split(", "):
+            del self.elements[name][key]
+
+
+# --- random changes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", ["1.36", "classic"])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_iptables_transactions_lead_from_each_ruleset_to_the_next(release: Release, seed: int) -> None:
+    rng = generator(seed)
+    cluster = empty(release=release)
+    chains = {family: iptables_rules(iptables_of(cluster, family)) for family in FAMILIES}
+    for _ in range(6):
+        after = changed(rng, cluster)
+        told = {one.family: one.text for one in partial.transactions(cluster, after, [NODE])}
+        for family in FAMILIES:
+            old, new = iptables_of(cluster, family), iptables_of(after, family)
+            made = restore(chains[family], told.get(family, ""))
+            assert comparable(made) == comparable(iptables_rules(new))
+            assert last_is_last(made)
+            assert comparable(restore(iptables_rules(old), sync.changes(old, new))) == comparable(iptables_rules(new))
+            chains[family] = made
+        cluster = after
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_nft_transactions_lead_from_each_table_to_the_next(seed: int) -> None:
+    rng = generator(seed)
+    cluster = empty("nftables")
+    tables = {family: Table(nft_of(cluster, family)) for family in FAMILIES}
+    for _ in range(6):
+        after = changed(rng, cluster)
+        told = {one.family: one.text for one in partial.transactions(cluster, after, [NODE])}
+        for family in FAMILIES:
+            old, new = nft_of(cluster, family), nft_of(after, family)
+            table = tables[family]
+            table.run(told.get(family, ""))
+            assert (table.shapes, table.rules, table.elements) == nft_state(new)
+            other = Table(old)
+            other.run(sync.changes(old, new))
+            assert (other.shapes, other.rules, other.elements) == nft_state(new)
+        cluster = after
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_full_sync_leads_from_anything_to_what_is_wanted(seed: int) -> None:
+    rng = generator(seed)
+    one, other = changed(rng, changed(rng, empty())), changed(rng, changed(rng, empty()))
+    for family in FAMILIES:
+        there, wanted = iptables_of(one, family), iptables_of(other, family)
+        for text in (sync.full(wanted, there), sync.repair(wanted, there)):
+            assert comparable(restore(iptables_rules(there), text)) == comparable(iptables_rules(wanted))
+    one, other = (replace(made, proxy=with_(made.proxy, mode="nftables")) for made in (one, other))
+    for family in FAMILIES:
+        table, now = Table(nft_of(one, family)), nft_of(other, family)
+        text = sync.full(now, nft_of(one, family))
+        table.run(text)
+        assert (table.shapes, table.rules, table.elements) == nft_state(now)
+
+
+# --- what a transaction touches --------------------------------------------------------------------------------------
+
+
+def with_services(*names: str, mode: Mode = "iptables") -> Cluster:
+    """Return a cluster with plain Services of one port, each with the pods 2 and 3 behind it."""
+    made = []
+    for name in names:
+        number = 10 + NAMES.index(name)
+        ips = (f"10.96.0.{number}", f"fd00:96::{number}")
+        spec = ServiceSpec(cluster_ip=ips[0], cluster_ips=ips, ip_families=("IPv4", "IPv6"), ports=PORTS[:1])
+        made.append(Service(metadata=ObjectMeta(name=name), spec=spec))
+    every = tuple(ends for name in names for ends in endpoints(name, 2, 3))
+    return replace(empty(mode), services=tuple(made), slices=every)
+
+
+def endpoints(name: str, *pods: int) -> tuple[EndpointSlice, ...]:
+    """Return a Service's slices in both families with these pods, ready."""
+    found = []
+    for one, prefix in zip(slices(generator(0), name), ("10.244.{}.{}", "fd00:244:0:{}::{}"), strict=True):
+        own = tuple(
+            SliceEndpoint(addresses=(ip_address(prefix.format(pod % 2 + 1, pod)),), node_name=f"node-{pod % 2 + 1}")
+            for pod in pods
+        )
+        found.append(with_(one, endpoints=own))
+    return tuple(found)
+
+
+def one_text(old: Cluster, new: Cluster, family: Family = "ipv4") -> str:
+    return next((one.text for one in partial.transactions(old, new, [NODE]) if one.family == family), "")
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_nothing_is_said_when_nothing_changes(mode: Mode) -> None:
+    cluster = with_services("web", "db", mode=mode)
+    assert partial.transactions(cluster, replace(cluster), [NODE]) == []
+    renamed = tuple(with_(one, metadata=with_(one.metadata, labels={"a": "b"})) for one in cluster.services)
+    assert partial.transactions(cluster, replace(cluster, services=renamed), NODES) == []
+    ruleset = rules_of(cluster, "ipv4")
+    assert sync.changes(ruleset, ruleset) == ""
+
+
+def test_a_change_of_endpoints_touches_no_chain_that_services_share() -> None:
+    old = with_services("web", "db")
+    new = replace(old, slices=(*endpoints("web", 3), *old.slices[2:]))
+    text = one_text(old, new)
+    assert re.findall(r"^\*\w+", text, re.MULTILINE) == ["*nat"]
+    chains = re.findall(r"^:(\S+)", text, re.MULTILINE)
+    assert sorted(chain[:9] for chain in chains) == [
+        "KUBE-SEP-",
+        "KUBE-SVC-",
+    ]  # the one that changes, the one that goes
+    assert "-D" not in text.split()
+    assert "-I" not in text.split()
+    assert len(re.findall(r"^-X KUBE-SEP-", text, re.MULTILINE)) == 1
+
+
+def test_a_service_that_goes_takes_one_rule_out_of_a_shared_chain() -> None:
+    old = with_services("web", "db")
+    text = one_text(old, replace(old, services=old.services[:1], slices=old.slices[:2]))
+    (rule,) = re.findall(r"^-D .*", text, re.MULTILINE)
+    assert rule.startswith('-D KUBE-SERVICES -d 10.96.0.12/32 -p tcp -m comment --comment "default/db:http cluster IP"')
+    assert ":KUBE-SERVICES" not in text
+
+
+def test_a_pod_behind_two_services_stays_a_hairpin_when_one_of_them_goes() -> None:
+    old = with_services("web", "db", mode="nftables")
+    alone = replace(old, services=old.services[:1], slices=old.slices[:2])
+    assert "hairpin-connections" not in one_text(old, alone)
+    assert "hairpin-connections" in one_text(alone, replace(alone, services=(), slices=()))
+
+
+def test_an_endpoint_of_another_node_changes_one_chain_of_the_table() -> None:
+    old = with_services("web", "db", mode="nftables")
+    new = replace(old, slices=(*endpoints("web", 2, 3, 5), *old.slices[2:]))
+    lines = one_text(old, new).splitlines()
+    assert [line.split()[:2] for line in lines] == [["flush", "chain"], ["add", "rule"]]
+
+
+def test_deletions_can_wait_for_a_second_transaction() -> None:
+    old = with_services("web", "db", mode="nftables")
+    text = one_text(old, replace(old, services=old.services[:1], slices=old.slices[:2]))
+    first, second = sync_nftables.without_removals(text)
+    assert first + second == text
+    assert re.findall(r"^(?:delete|flush) (?:chain|set)", first, re.MULTILINE) == ["flush chain"]
+    assert re.findall(r"^\w+ \w+", second, re.MULTILINE) == ["delete chain"]
+    assert sync_nftables.without_removals(first) == (first, "")
+
+
+def test_above_1000_endpoints_all_rules_lose_their_comments_and_get_them_back() -> None:
+    few = with_services("web")
+    many = replace(few, slices=(with_(few.slices[0], endpoints=_many(few.slices[0], 1001)), *few.slices[1:]))
+    text = one_text(few, many)
+    assert "default/web:http ->" not in text
+    assert text.count("\n:KUBE-SEP-") == 1001 + 2  # the two that stay, too
+    assert "default/web:http ->" in one_text(many, few)
+    same = replace(many, slices=(with_(many.slices[0], endpoints=many.slices[0].endpoints[1:]), *many.slices[1:]))
+    assert one_text(many, same).count("\n:") == 2  # the Service's chain, and the endpoint's that goes
+    assert "default/web:http ->" not in one_text(many, same)
+
+
+def _many(one: EndpointSlice, count: int) -> tuple[SliceEndpoint, ...]:
+    more = (SliceEndpoint(addresses=(ip_address("10.244.8.0") + n,), node_name=NODE) for n in range(count))
+    return (*one.endpoints, *more)
+
+
+def test_the_rulesets_of_two_modes_are_not_compared() -> None:
+    one, other = with_services("web"), with_services("web", mode="nftables")
+    with pytest.raises(TypeError, match="NftRuleset and Ruleset are rules of two modes"):
+        sync.changes(rules_of(other, "ipv4"), rules_of(one, "ipv4"))
+
+
+# --- full syncs, and what is held ------------------------------------------------------------------------------------
+
+
+def saved(chains: Chains) -> str:
+    """Return chains as iptables-save prints them."""
+    text = []
+    for table in ("mangle", "filter", "nat"):
+        own = {name: rules for (where, name), rules in chains.items() if where == table}
+        text += [f"*{table}", *(f":{name} {'ACCEPT' if name in BUILT_IN else '-'} [0:0]" for name in own)]
+        text += [f"[1:2] -A {name} {rule}" for name, rules in own.items() for rule in rules]
+        text.append("COMMIT")
+    return "".join(f"{line}\n" for line in text)
+
+
+def test_a_full_sync_leaves_alone_what_is_not_ours() -> None:
+    wanted = iptables_of(with_services("web"), "ipv4")
+    there = iptables_rules(wanted)
+    there["filter", "INPUT"] = ["-s 192.0.2.1/32 -j DROP", *there["filter", "INPUT"][1:]]  # a jump is missing
+    there["nat", "PREROUTING"].append("-s 192.0.2.1/32 -j KUBE-SVC-OLD")
+    there["nat", "MINE"] = ["-j RETURN"]
+    there["nat", "KUBE-SVC-OLD"] = ["-j RETURN"]
+    there["nat", "KUBE-SEP-OLD"] = ["-j RETURN"]
+    there["mangle", "KUBE-KUBELET-CANARY"] = []
+    text = sync.full(wanted, held.iptables(saved(there), "ipv4"))
+    made = restore(there, text)
+    assert made["filter", "INPUT"] == ["-j KUBE-FIREWALL", *there["filter", "INPUT"]]
+    assert made["nat", "MINE"] == ["-j RETURN"]
+    assert made["nat", "KUBE-SVC-OLD"] == []  # somebody jumps there
+    assert ("nat", "KUBE-SEP-OLD") not in made
+    assert ("mangle", "KUBE-KUBELET-CANARY") in made
+    assert text.count("-j KUBE-POSTROUTING\n") == 0
+    ours = set(wanted.tables[2].chains[3:])
+    assert all(made["nat", chain.name] == list(chain.rules) for chain in ours)
+
+
+def test_what_is_saved_and_read_again_has_no_drift() -> None:
+    wanted = iptables_of(with_services("web", "db"), "ipv4")
+    assert sync.drift(wanted, held.iptables(saved(iptables_rules(wanted)), "ipv4")) == ()
+
+
+def test_the_order_of_a_shared_chain_is_free_but_for_its_last_rule() -> None:
+    wanted = iptables_of(with_services("web", "db"), "ipv4")
+    there = iptables_rules(wanted)
+    first, second, last = there["nat", "KUBE-SERVICES"]
+    there["nat", "KUBE-SERVICES"] = [second, first, last]
+    assert sync.drift(wanted, held.iptables(saved(there), "ipv4")) == ()
+    there["nat", "KUBE-SERVICES"] = [last, first, second]
+    now = held.iptables(saved(there), "ipv4")
+    assert sync.drift(wanted, now) == (Difference("order", "rules", "nat", "KUBE-SERVICES"),)
+    assert restore(there, sync.repair(wanted, now))["nat", "KUBE-SERVICES"][-1] == last
+
+
+def test_a_text_that_no_program_saved_is_refused() -> None:
+    with pytest.raises(TopologyError, match="line 2: 'hello' is not what iptables-save prints"):
+        held.iptables("*nat\nhello\n", "ipv4")
+
+
+def test_a_listing_without_the_table_is_a_table_that_is_missing() -> None:
+    wanted = nft_of(with_services("web", mode="nftables"), "ipv4")
+    assert held.nft("", "ipv4") is None
+    assert sync.drift(wanted, held.nft('{"nftables": []}', "ipv4")) == (
+        Difference("missing", "table", "ip kube-proxy", ""),
+    )
+    assert sync.full(wanted, None) == wanted.restore_text()
