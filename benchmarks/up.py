@@ -24,7 +24,7 @@ from typing import Any
 from lab import state
 from lab.build import build
 from lab.errors import TopologyError
-from lab.kernel import capsule, command, rules
+from lab.kernel import capsule, command, join, rules
 from lab.model.ops import Address, Bridge, Namespace, Op, Veth
 from lab.parse import topology
 from lab.plan import plan
@@ -72,7 +72,7 @@ def main(pods: str, rounds: int, out: str, only: str) -> None:
     if only and only not in PARTS:
         raise TopologyError(f"--only: {only!r} is not a part", hint=f"the parts are {', '.join(PARTS)}")
     file = Path(out) if out else RESULTS / "up.json"
-    results: dict[str, Any] = {"machine": _machine(), "rounds": rounds}
+    results: dict[str, Any] = {"machine": machine(), "rounds": rounds}
     if only in ("", "build"):
         results["build"] = [_build(count, rounds) for count in counts]
     if only in ("", "commands"):
@@ -92,7 +92,8 @@ def _numbers(text: str) -> list[int]:
         raise TopologyError(f"--pods: {text!r} is not a list of numbers", hint="for example --pods 4,50,200") from None
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
     )
@@ -170,16 +171,16 @@ def batches(ops: Sequence[Op]) -> str:
 
 def _in_capsule(way: Callable[[], float], pods: int) -> float:
     """Do one way in a capsule of its own, see that it stands, and wait until the kernel has taken it all away."""
-    with tempfile.TemporaryDirectory() as folder, _capsule(Path(folder)) as keeper:
-        seconds = capsule.call(keeper, way)
-        ports = capsule.call(keeper, lambda: command.check(["ip", "-n", "node-1", "-o", "link"]).count("master cbr0"))
+    with tempfile.TemporaryDirectory() as folder, empty_capsule(Path(folder)) as keeper:
+        seconds = join.call(keeper, way)
+        ports = join.call(keeper, lambda: command.check(["ip", "-n", "node-1", "-o", "link"]).count("master cbr0"))
     if ports != (pods + 1) // 2:
         raise RuntimeError(f"{ports} pods are plugged into node-1, not {(pods + 1) // 2}")
-    _settle()
+    settle()
     return seconds
 
 
-def _settle() -> None:
+def settle() -> None:
     """Wait until the kernel holds no fewer network namespaces from one look to the next, for 10 s at most.
 
     Its own thread takes them away one after the other, which would disturb the next round; nothing tells its end.
@@ -192,7 +193,8 @@ def _settle() -> None:
 
 
 @contextmanager
-def _capsule(folder: Path) -> Iterator[capsule.Keeper]:
+def empty_capsule(folder: Path) -> Iterator[capsule.Keeper]:
+    """Hold an empty capsule for a while."""
     ours, theirs = os.pipe()
     log = os.open(os.devnull, os.O_WRONLY)
     argv = [sys.executable, "-I", "-c", _WAITS, str(ours)]

@@ -342,7 +342,7 @@ def test_without_a_selector_there_are_no_slices() -> None:
         (pod("node-1"), "{}", "'node-1' is taken: node node-1 has it"),
         (pod("router"), "{}", "'router' is taken: the router has it"),
         (pod("client"), "{clients: [{name: client}]}", "'client' is taken: client client has it"),
-        (pod("web-1") + deployment("web", 1), "{}", "'web-1' is taken: pod web-1 has it"),
+        (pod("web-1") * 2, "{}", "'web-1' is taken: pod web-1 has it"),
         (service("web") * 2, "{}", "there is a Service 'web' already"),
         (node("a") * 2, "{}", "there is a Node 'a' already"),
         (service("a", "{ports: [{port: 80, targetPort: 0}]}"), "{}", "0 is out of range"),

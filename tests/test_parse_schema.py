@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.model.kubernetes import IGNORED
+from lab.model.ignored import IGNORED
 from lab.parse import schema
 from lab.parse.topology import KINDS
 

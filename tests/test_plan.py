@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +13,8 @@ from typing import TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from lab.errors import TopologyError
 from lab.model.cluster import Cluster
 from lab.model.kubernetes import (
     Container,
@@ -29,7 +30,7 @@ from lab.model.kubernetes import (
     PodStatus,
 )
 from lab.model.lab import Client, HairpinMode, Lab, LabMeta, LabSpec, Network
-from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth
+from lab.model.ops import Address, Bridge, Health, Hosts, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth
 from lab.parse import topology
 from lab.plan import plan
 from lab.plan.describe import data, describe, script
@@ -220,13 +221,24 @@ def test_kube_proxy_s_sysctls_are_set_on_the_nodes_after_the_rules() -> None:
 
 def test_every_node_gets_rules_of_both_families_for_the_iptables_that_the_lab_asks_for() -> None:
     rules = of(Rules, plan(make(PODS)).ops)
-    assert [(op.netns, op.family, op.variant) for op in rules] == [
-        ("node-1", "ipv4", "nft"),
-        ("node-1", "ipv6", "nft"),
-        ("node-2", "ipv4", "nft"),
-        ("node-2", "ipv6", "nft"),
+    assert [(op.netns, op.family, op.tool) for op in rules] == [
+        ("node-1", "ipv4", "iptables-nft"),
+        ("node-1", "ipv6", "iptables-nft"),
+        ("node-2", "ipv4", "iptables-nft"),
+        ("node-2", "ipv6", "iptables-nft"),
     ]
     assert all(":KUBE-SERVICES - [0:0]\n" in op.text for op in rules)
+
+
+def test_in_nftables_mode_nft_loads_a_table_of_each_family() -> None:
+    cluster = make(PODS)
+    nftables = replace(cluster, proxy=structs.replace(cluster.proxy, mode="nftables"))
+    rules = of(Rules, plan(nftables).ops)
+    assert [(op.netns, op.tool, op.text.splitlines()[0]) for op in rules] == [
+        (node, "nft", f"table {family} kube-proxy {{") for node in ("node-1", "node-2") for family in ("ip", "ip6")
+    ]
+    assert not any(op.counters for op in rules)
+    assert "elements = {\n\t\t\t192.168.0.2\n" in rules[0].text  # node ports: on the node's own address
 
 
 def test_without_nfacct_there_are_no_counters_and_nothing_that_needs_one() -> None:
@@ -265,15 +277,10 @@ def test_a_pod_serves_each_of_its_ports_once_and_one_without_ports_serves_nothin
     assert [(op.pod, op.ports) for op in serves] == [("web-1", (("TCP", 80), ("TCP", 8080)))]
 
 
-def test_two_machines_of_one_name_are_refused() -> None:
-    with pytest.raises(TopologyError, match="2 machines are called 'node-1'"):
-        plan(make([pod("node-1", 1, 2)]))
-
-
 def test_every_op_is_printed_and_is_json() -> None:
     ops = plan(make(PODS, six=True)).ops
     assert {type(op) for op in ops} == {
-        Namespace, Sysctl, Bridge, Veth, Address, Route, Neighbour, Rules, Hosts, Serve
+        Namespace, Sysctl, Bridge, Veth, Address, Route, Neighbour, Rules, Hosts, Serve, Health
     }  # fmt: skip
     assert all(describe(op) for op in ops)
     assert [entry["op"] for entry in data(ops)] == [type(op).__name__.lower() for op in ops]
@@ -288,8 +295,13 @@ def test_the_plan_is_printed_as_the_commands_that_a_person_would_type(case: str)
 
 
 def test_rules_are_printed_whole_behind_the_counters_that_they_need() -> None:
-    op = Rules(netns="node-1", variant="legacy", family="ipv6", text="*nat\nCOMMIT\n", counters=("dropped",))
+    op = Rules(netns="node-1", tool="iptables-legacy", family="ipv6", text="*nat\nCOMMIT\n", counters=("dropped",))
     assert describe(op) == (
         "ip netns exec node-1 nfacct add dropped\n"
         "ip netns exec node-1 ip6tables-legacy-restore --wait 5 --noflush --counters <<'EOF'\n*nat\nCOMMIT\nEOF"
     )
+
+
+def test_a_table_is_loaded_by_nft() -> None:
+    op = Rules(netns="node-1", tool="nft", family="ipv6", text="table ip6 kube-proxy {\n}\n")
+    assert describe(op) == "ip netns exec node-1 nft -f - <<'EOF'\ntable ip6 kube-proxy {\n}\nEOF"

@@ -167,7 +167,10 @@ OPS = (
     Namespace(netns="web-1"),
     Sysctl(netns="node-1", key="net.ipv4.ip_forward", value="1"),
     Rules(
-        netns="node-1", variant="nft", family="ipv4", text="*nat\n:KUBE-SVC - [0:0]\n-A KUBE-SVC -j RETURN\nCOMMIT\n"
+        netns="node-1",
+        tool="iptables-nft",
+        family="ipv4",
+        text="*nat\n:KUBE-SVC - [0:0]\n-A KUBE-SVC -j RETURN\nCOMMIT\n",
     ),
 )
 LABS = [
