@@ -81,7 +81,7 @@ BREAKS = {
         place="node-1",
         command="iptables -t nat -D KUBE-SERVICES 1",
         red=("UDP goes through the same chains",),
-        finding=("answer", "answered by web-1 or web-2", "timeout after 5"),
+        finding=("answer", "answered by web-1 or web-2", "timeout after 3.0 s"),
     ),
     "another port translated too": Break(
         topology="clusterip",
@@ -146,7 +146,7 @@ BREAKS = {
         place="node-1",
         command="bridge link set dev veth-web-1 hairpin off",
         red=("a pod reaches itself through its Service, and sees the bridge's address as the client",),
-        finding=("answer", "answered by web-1", "timeout after 5"),
+        finding=("answer", "answered by web-1", "timeout after 3.0 s"),
     ),
     "hairpin on where it should be off": Break(
         topology="hairpin",
