@@ -221,3 +221,33 @@ def test_a_chain_that_fits_into_a_part_is_not_cut() -> None:
     for part in rules.parts(CHANGE, rules=3):
         for chain in ("KUBE-SVC-NEW", "KUBE-SEP-NEW"):
             assert (f":{chain} " in part) == (f"-A {chain} " in part)
+
+
+def long_text() -> str:
+    return "".join(f"*{table}\n-A OUTPUT -j ACCEPT\nCOMMIT\n" for table in ("mangle", "filter", "nat")) + "#" * (
+        1 << 18
+    )
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "zeroed"),
+    [
+        ("iptables-nft", long_text(), 3),
+        ("iptables-nft", "*nat\nCOMMIT\n", 0),
+        ("iptables-legacy", long_text(), 0),
+    ],
+)
+def test_a_long_text_spares_iptables_nft_its_list_of_chains(
+    monkeypatch: pytest.MonkeyPatch, tool: rules.Tool, text: str, zeroed: int
+) -> None:
+    given: list[str] = []
+
+    def run_all(commands: Sequence[Command], **_: object) -> list[Done]:
+        given.extend(command.stdin for command in commands)
+        return [Done(command=command, status=0, stdout="", stderr="") for command in commands]
+
+    monkeypatch.setattr(command, "run_all", run_all)
+    rules.restore([rules.Load(netns="", tool=tool, family="ipv4", text=text)])
+    assert given[0].count("\n-Z\n") == zeroed
+    assert given[0].replace("-Z\n", "") == text
+    assert "-Z" not in "".join(rules.parts(given[0]))

@@ -64,6 +64,12 @@ def _sysctls() -> dict[str, str]:
     return values
 
 
+def _neighbours() -> list[tuple[str, str, str]]:
+    """Return who is known where and by which MAC; how fresh that is changes with the host's own packets."""
+    entries = json.loads(_output("ip", "-json", "neighbour") or "[]")
+    return sorted((one["dst"], one["dev"], one["lladdr"]) for one in entries if "lladdr" in one)
+
+
 def _legacy() -> list[str]:
     """Return the rules of the legacy tables that are there; asking for another would make it."""
     names = Path("/proc/net/ip_tables_names")
@@ -78,7 +84,7 @@ def snapshot(state: Path) -> dict[str, object]:
         "links": _output("ip", "-json", "link"),
         "addresses": _output("ip", "-json", "address"),
         "routes": _output("ip", "route", "show", "table", "all"),
-        "neighbours": _output("ip", "-json", "neighbour"),
+        "neighbours": _neighbours(),
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "nftables": _output("nft", "list", "ruleset"),
         "legacy": _legacy(),
