@@ -8,6 +8,7 @@ takes. `yaml`: what reading YAML instead of JSON costs. One node, IPv4, each loa
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 import time
@@ -19,8 +20,11 @@ from statistics import median
 from subprocess import PIPE, Popen
 from typing import Any
 
+from msgspec import structs
+
 from benchmarks import up
-from benchmarks.objects import ENDPOINTS, objects, written
+from benchmarks.objects import ENDPOINTS, written
+from benchmarks.reading import memory, yaml
 from lab.errors import TopologyError
 from lab.kernel import command, join, netns, rules
 from lab.model.cluster import Cluster
@@ -46,13 +50,6 @@ YAML = 1000
 MEGABYTE = 1 << 20
 SETTINGS = KubeProxyConfiguration(hostname_override="node-1", cluster_cidr="10.128.0.0/9")
 _TIMEOUT_S = 300.0
-_MEASURES_ITSELF = """
-import resource, sys
-from lab.cli import namespace
-sys.stdout = open("/dev/null", "w")
-namespace["proxy.render"].body(None, objects=[sys.argv[1]], mode=sys.argv[2], node="node-1")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
-"""
 
 
 def main(services: str, rounds: int, out: str, only: str) -> None:
@@ -69,9 +66,9 @@ def main(services: str, rounds: int, out: str, only: str) -> None:
         if only in ("", "change"):
             results["change"] = _change(min(CHANGED, max(sizes)), rounds, place)
         if only in ("", "memory"):
-            results["memory"] = _memory(max(sizes), place)
+            results["memory"] = memory(max(sizes), place)
         if only in ("", "yaml"):
-            results["yaml"] = _yaml(min(YAML, *sizes), rounds, place)
+            results["yaml"] = yaml(min(YAML, *sizes), rounds, place)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(table(results))
@@ -109,7 +106,8 @@ def _load(services: int, rounds: int, place: Path) -> dict[str, Any]:
     seconds: dict[str, dict[str, list[float]]] = {tool: {"hairpin": [], "bare": [], "command": []} for tool in TOOLS}
     sizes = {}
     for tool in TOOLS:
-        text = "".join(_pieces(file, tool))
+        # Not made here: a process that has made all of this is slower to fork, and its children slower to begin.
+        text = command.check(_invocation(file, tool), timeout_s=_TIMEOUT_S)
         sizes[tool] = len(text)
         ways = {
             "hairpin": partial(_ours, file, tool),
@@ -160,13 +158,19 @@ def _bare(text: str, tool: rules.Tool) -> float:
         return time.perf_counter() - begin
 
 
+def _invocation(file: Path, tool: rules.Tool) -> list[str]:
+    config = file.with_name("config.json")
+    config.write_text(json.dumps({"kind": SETTINGS.kind, **to_builtins(SETTINGS)}), encoding="utf-8")
+    invoke = [sys.executable, "-m", "invoke", "--search-root", str(up.ROOT), "proxy.render"]
+    return [*invoke, "--objects", str(file), "--config", str(config), "--mode", _mode(tool)]
+
+
 def _command(file: Path, tool: rules.Tool) -> float:
     """Type what a user would type: Python starts, too."""
-    invoke = f"{sys.executable} -m invoke --search-root {up.ROOT} proxy.render --objects {file} --node node-1"
     with netns.scratch():
         rules.add_counters(None, COUNTERS)
         begin = time.perf_counter()
-        line = f"{invoke} --mode {_mode(tool)} | {' '.join(BARE[tool])}"
+        line = f"{shlex.join(_invocation(file, tool))} | {shlex.join(BARE[tool])}"
         command.check(("sh", "-c", line), timeout_s=_TIMEOUT_S)
         return time.perf_counter() - begin
 
@@ -188,10 +192,8 @@ def _clusters(services: int, place: Path, tool: rules.Tool) -> tuple[Cluster, Cl
     )
     middle = services // 2
     first, chosen, rest = found.slices[:middle], found.slices[middle], found.slices[middle + 1 :]
-    raw = to_builtins(chosen)
-    raw["endpoints"] = raw["endpoints"][:-1]
-    less = cluster_files.read([(json.dumps(raw).encode(), "bench")]).slices
-    return whole, replace(whole, slices=(*first, *less, *rest))
+    less = structs.replace(chosen, endpoints=chosen.endpoints[:-1])
+    return whole, replace(whole, slices=(*first, less, *rest))
 
 
 def replace_mode(mode: Mode) -> KubeProxyConfiguration:
@@ -241,37 +243,6 @@ def _pairs(whole: Cluster, less: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
     while True:
         yield whole, less
         yield less, whole
-
-
-# --- memory and YAML ---------------------------------------------------------------------------------------------
-
-
-def _memory(services: int, place: Path) -> dict[str, Any]:
-    """Return the most that rendering takes, in bytes, Python and all its modules included."""
-    file = str(written(services, place))
-    peaks = {}
-    for mode in ("iptables", "nftables"):
-        done = command.run([sys.executable, "-c", _MEASURES_ITSELF, file, mode], timeout_s=_TIMEOUT_S)
-        if done.status:
-            raise RuntimeError(done.stderr)
-        peaks[mode] = int(done.stderr.splitlines()[-1])
-    return {"services": services, "peak": peaks}
-
-
-def _yaml(services: int, rounds: int, place: Path) -> dict[str, Any]:
-    """Return the seconds that reading the same objects takes in each language."""
-    import yaml  # noqa: PLC0415 - only this part writes YAML
-
-    file = written(services, place)
-    other = file.with_suffix(".yaml")
-    other.write_text(yaml.dump(objects(services), Dumper=yaml.CSafeDumper), encoding="utf-8")
-    seconds: dict[str, list[float]] = {"json": [], "yaml": []}
-    for _ in range(rounds):
-        for name, path in (("json", file), ("yaml", other)):
-            begin = time.perf_counter()
-            cluster_files.load([str(path)])
-            seconds[name].append(time.perf_counter() - begin)
-    return {"services": services, "seconds": seconds}
 
 
 # --- the table ---------------------------------------------------------------------------------------------------

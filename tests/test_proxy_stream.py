@@ -10,6 +10,7 @@ from lab.model.address import FAMILIES, Family
 from lab.model.lab import Mode, Release
 from lab.model.ruleset import BUILT_IN
 from lab.parse import cluster_files
+from lab.proxy import iptables
 from lab.proxy.node import render
 from lab.proxy.stream import stream
 from tests.test_proxy_oracle import CASES, chains
@@ -48,7 +49,8 @@ def test_the_pieces_are_the_whole(case: Path, mode: Mode, release: Release, fami
             assert words[words.index("-j") + 1] in known, f"nobody knows yet where this jumps to: {line}"
 
 
-def test_a_service_port_is_printed_before_the_next_one_is_made() -> None:
+def test_service_ports_are_printed_before_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iptables, "PIECE", 0)
     found = cluster_files.load([str(CASES / "clusterip-multiport" / "objects.yaml")])
     settings = cluster_files.settings(str(CASES / "clusterip-multiport" / "proxy.yaml"))
     pieces = list(stream(found, settings, "ipv4"))

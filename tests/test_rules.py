@@ -230,15 +230,16 @@ def long_text() -> str:
 
 
 @pytest.mark.parametrize(
-    ("tool", "text", "zeroed"),
+    ("tool", "text", "anew", "zeroed"),
     [
-        ("iptables-nft", long_text(), 3),
-        ("iptables-nft", "*nat\nCOMMIT\n", 0),
-        ("iptables-legacy", long_text(), 0),
+        ("iptables-nft", long_text(), True, 3),
+        ("iptables-nft", long_text(), False, 0),
+        ("iptables-nft", "*nat\nCOMMIT\n", True, 0),
+        ("iptables-legacy", long_text(), True, 0),
     ],
 )
 def test_a_long_text_spares_iptables_nft_its_list_of_chains(
-    monkeypatch: pytest.MonkeyPatch, tool: rules.Tool, text: str, zeroed: int
+    monkeypatch: pytest.MonkeyPatch, tool: rules.Tool, text: str, *, anew: bool, zeroed: int
 ) -> None:
     given: list[str] = []
 
@@ -247,7 +248,7 @@ def test_a_long_text_spares_iptables_nft_its_list_of_chains(
         return [Done(command=command, status=0, stdout="", stderr="") for command in commands]
 
     monkeypatch.setattr(command, "run_all", run_all)
-    rules.restore([rules.Load(netns="", tool=tool, family="ipv4", text=text)])
+    rules.restore([rules.Load(netns="", tool=tool, family="ipv4", text=text, anew=anew)])
     assert given[0].count("\n-Z\n") == zeroed
     assert given[0].replace("-Z\n", "") == text
     assert "-Z" not in "".join(rules.parts(given[0]))

@@ -27,6 +27,7 @@ from lab.proxy.names import address_text
 
 INVALID_COUNTER = "ct_state_invalid_dropped_pkts"
 COUNTERS = (INVALID_COUNTER, LOCALHOST_COUNTER)
+PIECE = 500  # lines, some 50 kB: less is written in no less time
 LARGE_CLUSTER = 1000  # largeClusterEndpointsThreshold: with more endpoints rules that repeat lose their comments
 
 NEW = "-m conntrack --ctstate NEW "
@@ -94,7 +95,7 @@ def assemble(parts: Iterable[ServiceRules], context: Context) -> Ruleset:
 
 
 def pieces(units: Sequence[ServiceUnit], config: ProxyConfig, *, counters: bool = True) -> Iterator[str]:
-    """Yield the text of what `render` returns, service port by service port.
+    """Yield the text of what `render` returns, some service ports in each piece.
 
     The table nat comes first, with the chains of each service port together; what all share comes when all are known.
     """
@@ -103,10 +104,15 @@ def pieces(units: Sequence[ServiceUnit], config: ProxyConfig, *, counters: bool 
     nat = next(table for table in fixed.tables if table.name == "nat")
     yield _text(("*nat", *chain_lines([replace(chain, rules=()) for chain in nat.chains])))
     shared = []
+    lines: list[str] = []
     for unit in units:
         part = service_rules(unit, context)
         shared.append(ServiceRules(part.owner, (), part.shared))
-        yield _text(chain_lines(part.chains))
+        lines += chain_lines(part.chains)
+        if len(lines) > PIECE:
+            yield _text(lines)
+            lines = []
+    yield _text(lines)
     complete = assemble(shared, context)
     *others, nat = complete.tables
     rules = [f"-A {chain.name} {rule}" for chain in nat.chains for rule in chain.rules]

@@ -78,3 +78,14 @@ def lab(invoke: Invoke) -> Callable[..., Invoke]:
         return invoke
 
     return build
+
+
+QUICK = {"test_capsule", "test_build", "test_traffic"}
+"""The modules that `scripts/test --quick` runs of this folder; each takes seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Call slow what builds whole labs."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.stem not in QUICK:
+            item.add_marker("slow")

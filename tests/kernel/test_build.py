@@ -333,8 +333,8 @@ def test_pods_are_served_after_everything_else_stands(inside: Inside) -> None:
         return events
 
     events = inside(order)
-    assert [op.netns for op in events[-2]] == ["web-1", "web-2"]
-    assert events[-1] == ("pods", 2, 2)
+    assert [op.netns for op in events[-2]] == ["web-1", "web-2", "node-1", "node-2"]  # a node answers for its health
+    assert events[-1] == ("pods", 4, 4)
     phases = list(dict.fromkeys(event[0] for event in events if isinstance(event, tuple) and isinstance(event[0], str)))
     assert phases == ["namespaces", "links", "addresses", "rules", "sysctls", "names", "pods"]
     assert all(done <= total for phase, done, total in (event for event in events if len(event) == 3))
