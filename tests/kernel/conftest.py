@@ -84,8 +84,16 @@ QUICK = {"test_capsule", "test_build", "test_traffic"}
 """The modules that `scripts/test --quick` runs of this folder; each takes seconds."""
 
 
+ONCE = {"test_check", "test_classic", "test_oracle_nftables", "test_proxy_render", "test_walk"}
+"""The modules whose outcome does not depend on who runs them; test_oracle loads rules as every user."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Call slow what builds whole labs."""
+    """Call slow what builds whole labs, and once what is the same for every user."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.stem not in QUICK:
+        if item.path.parent != Path(__file__).parent:
+            continue
+        if item.path.stem not in QUICK:
             item.add_marker("slow")
+        if item.path.stem in ONCE:
+            item.add_marker("once")
