@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -10,12 +10,29 @@ from typing import get_args
 from msgspec import structs
 
 import lab
+from lab.controllers.adopt import Choice
+from lab.controllers.check import no_bridge, no_place, no_tunnel
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster
-from lab.model.lab import HairpinMode, Mode, Release, Variant
-from lab.parse import topology
+from lab.model.lab import HairpinMode, Mode, Overlay, Plugin, Release, Variant
+from lab.parse.files import FILE
 from lab.parse.mistake import listed, nearest, show
 from lab.proxy.classic import NO_NFTABLES
+from lab.topology import Completed, load, of_cluster, read
+
+INLINE = "<text>"
+"""What messages, and the list of labs, call a topology that is not in a file."""
+
+SETTINGS: Mapping[str, Sequence[str]] = {
+    "iptables": get_args(Variant),
+    "release": get_args(Release),
+    "hairpin_mode": get_args(HairpinMode),
+    "plugin": get_args(Plugin),
+    "overlay": get_args(Overlay),
+}
+"""What a topology says of itself, and its user may say otherwise: the words for each."""
+
+_OF_SPEC = ("iptables", "release")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +52,7 @@ def folder() -> Path:
 
 def entries() -> tuple[Entry, ...]:
     """Return the topologies by name."""
-    found = sorted(place for place in folder().iterdir() if (place / topology.FILE).is_file())
+    found = sorted(place for place in folder().iterdir() if (place / FILE).is_file())
     return tuple(Entry(name=place.name, folder=place, title=_title(place / "README.md")) for place in found)
 
 
@@ -76,21 +93,41 @@ def find(text: str) -> Path:
     )
 
 
-def choose(
-    text: str, *, mode: str = "", iptables: str = "", hairpin_mode: str = "", release: str = ""
-) -> topology.Completed:
+def choose(text: str, *, mode: str = "", **settings: str) -> Completed:
     """Return the complete cluster of a topology, with the settings that are given ("" leaves the topology's own).
+
+    `text` is what `find` takes, or, if it has several lines, the topology itself. `settings` are those of `SETTINGS`.
+    Raises `TopologyError`.
+    """
+    _check_all(mode, settings)
+    return _settled(read(text, INLINE) if "\n" in text else load(find(text)), mode, settings)
+
+
+def choose_cluster(file: str, choice: Choice, *, mode: str = "", **settings: str) -> Completed:
+    """Return a real cluster, or a part of it, as `choose` does a topology; `file` has its objects ("-": standard input).
 
     Raises `TopologyError`.
     """
+    _check_all(mode, settings)
+    return _settled(of_cluster(file, choice, mode=mode), mode, settings)
+
+
+def _check_all(mode: str, settings: Mapping[str, str]) -> None:
     _check("--mode", mode, get_args(Mode))
-    _check("--iptables", iptables, get_args(Variant))
-    _check("--hairpin-mode", hairpin_mode, get_args(HairpinMode))
-    _check("--release", release, get_args(Release))
-    loaded = topology.load(find(text))
-    cluster = _with(loaded.cluster, mode, iptables, hairpin_mode, release)
+    for name, value in settings.items():
+        _check(f"--{name.replace('_', '-')}", value, SETTINGS[name])
+
+
+def _settled(loaded: Completed, mode: str, settings: Mapping[str, str]) -> Completed:
+    cluster = _with(loaded.cluster, mode, settings)
     if cluster.spec.release == "classic" and cluster.mode == "nftables":
         raise TopologyError(NO_NFTABLES, hint="--mode iptables")
+    if wrong := no_bridge(cluster.spec.network):
+        raise TopologyError(wrong, hint="--hairpin-mode hairpin-veth, or --plugin bridge")
+    if wrong := no_tunnel(cluster.spec.network):
+        raise TopologyError(wrong, hint="--overlay none")
+    if wrong := no_place(cluster):
+        raise TopologyError(wrong, hint="--plugin ptp")
     return replace(loaded, cluster=cluster)
 
 
@@ -102,14 +139,10 @@ def _check(option: str, value: str, known: Sequence[str]) -> None:
         )
 
 
-def _with(cluster: Cluster, mode: str, iptables: str, hairpin_mode: str, release: str) -> Cluster:
-    spec, proxy = cluster.spec, cluster.proxy
-    if mode:
-        proxy = structs.replace(proxy, mode=mode)
-    if iptables:
-        spec = structs.replace(spec, iptables=iptables)
-    if release:
-        spec = structs.replace(spec, release=release)
-    if hairpin_mode:
-        spec = structs.replace(spec, network=structs.replace(spec.network, hairpin_mode=hairpin_mode))
-    return replace(cluster, proxy=proxy, lab=structs.replace(cluster.lab, spec=spec))
+def _with(cluster: Cluster, mode: str, settings: Mapping[str, str]) -> Cluster:
+    """Return the cluster with those settings of its proxy, its Lab and its network that are not empty."""
+    given = {name: value for name, value in settings.items() if value and name in _OF_SPEC}
+    wired = {name: value for name, value in settings.items() if value and name not in _OF_SPEC}
+    network = structs.replace(cluster.spec.network, **wired)
+    lab = structs.replace(cluster.lab, spec=structs.replace(cluster.spec, network=network, **given))
+    return replace(cluster, proxy=structs.replace(cluster.proxy, mode=mode) if mode else cluster.proxy, lab=lab)

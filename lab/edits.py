@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from collections.abc import Callable
+from typing import cast, get_args
 
 from msgspec.structs import replace
 
-from lab.controllers.amend import Edit, changed
+from lab.controllers.amend import Edit, Key, amend, changed, key_of
+from lab.controllers.complete import title
+from lab.controllers.endpoints import CONTROLLER
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster
-from lab.model.kubernetes import Deployment, Pod, PodCondition
-from lab.parse import edit, kinds
-from lab.parse.mistake import did_you_mean, listed, show
+from lab.model.kubernetes import Deployment, EndpointSlice, Node, Pod, PodCondition
+from lab.model.lab import Condition
+from lab.model.labels import MANAGED_BY
+from lab.model.status import shown
+from lab.parse import kinds
+from lab.parse.mistake import LAB, Mistakes, did_you_mean, listed, show
+from lab.parse.topology import objects, refusal
 
-Condition = Literal["ready", "unready", "terminating"]
 MOST_REPLICAS = 100_000
 
 
-def apply(cluster: Cluster, text: str, source: str) -> Cluster:
-    """Return `cluster` with the objects of a file created or changed; see `lab.parse.edit.applied`."""
-    return edit.applied(cluster, text, source)
+def apply(cluster: Cluster, text: str, source: str, *, note: Callable[[str], object] = str) -> Cluster:
+    """Return `cluster` with the objects of `text` created or changed; `source` is what messages call the text.
+
+    `note` is told what of it was not read.
+
+    Raises `TopologyError` with every mistake, as `FILE:LINE:COLUMN: path.to.field: what is wrong`; those of objects
+    that stand already have no line, but the object's name.
+    """
+    found = objects(text, source)
+    if not found.origins and not found.spots:
+        raise TopologyError(f"{source}: there is nothing in here; expected Kubernetes objects")
+    for sentence in found.notes:
+        note(sentence)
+    whole = Mistakes()
+    done = amend(cluster, Edit(lab=found.lab, objects=found.objects), whole)
+    found.judge(whole)
+    if found.broken:
+        standing = {at: title(one) for at, one in done.objects.items()}
+        raise refusal(found, source, standing={LAB: f"Lab {cluster.name}", **standing})
+    return done.cluster
 
 
 def delete(cluster: Cluster, kind: str, name: str) -> Cluster:
     """Return `cluster` without an object, and without what is its own: pods of a Deployment, slices of a Service."""
-    return changed(cluster, Edit(gone=frozenset({kinds.deletable(cluster, kind, name)})))
+    return changed(cluster, Edit(gone=frozenset({_deletable(cluster, kind, name)})))
+
+
+def _deletable(cluster: Cluster, kind: str, text: str) -> Key:
+    """Return the key of the object to delete; what would be made again at once is refused, and so is the last node."""
+    one = kinds.find(cluster, kind, text)
+    if isinstance(one, Node) and len(cluster.nodes) == 1:
+        raise TopologyError(
+            f"node {shown(one.metadata)} is the only one, and a lab has at least one",
+            hint="to end the lab: invoke lab.down",
+        )
+    if isinstance(one, EndpointSlice) and one.metadata.labels.get(MANAGED_BY) == CONTROLLER:
+        selected = any(
+            service.metadata.key == one.service_key and service.spec.selector for service in cluster.services
+        )
+        if selected:
+            raise TopologyError(
+                f"EndpointSlice {shown(one.metadata)} follows from its Service's selector: it would be back at once",
+                hint="take its pods out instead: invoke lab.condition POD unready",
+            )
+    return key_of(one)
 
 
 def scale(cluster: Cluster, name: str, replicas: int) -> Cluster:

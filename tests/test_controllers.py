@@ -6,11 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from lab.controllers import complete, notes
+from lab.controllers.expect import in_short
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster, node_addresses, pod_addresses, pod_cidrs
-from lab.model.kubernetes import Node, ObjectMeta, Pod, PodSpec, Service
-from lab.model.lab import Lab, LabMeta, LabSpec
-from lab.parse.topology import read
+from lab.model.kubernetes import EndpointHints, Node, ObjectMeta, Pod, PodSpec, Service
+from lab.model.lab import Answer, Lab, LabMeta, LabSpec, Step
+from lab.parse.place import places
+from lab.topology import read
 
 DUAL = "{podCIDR: '10.244.0.0/16,fd00:10:244::/56', serviceCIDR: '10.96.0.0/16,fd00:10:96::/112'}"
 SIX = "{podCIDR: 'fd00:10:244::/56', serviceCIDR: 'fd00:10:96::/112'}"
@@ -308,6 +310,47 @@ def test_a_headless_service_has_a_labelled_slice_even_without_ports() -> None:
     assert found.slices[0].metadata.labels["service.kubernetes.io/headless"] == ""
 
 
+ZONE = "{{topology.kubernetes.io/zone: {}}}"
+ZONES = node("node-1", labels=ZONE.format("a")) + node("node-2", labels=ZONE.format("b")) + node("node-3")
+ZONES += deployment("web", 3, WEB)
+
+
+@pytest.mark.parametrize(
+    ("spec", "annotations", "zones", "nodes"),
+    [
+        ("", "{}", ["", "", ""], ["", "", ""]),
+        ("trafficDistribution: PreferClose, ", "{}", ["a", "b", ""], ["", "", ""]),
+        ("trafficDistribution: PreferSameZone, ", "{}", ["a", "b", ""], ["", "", ""]),
+        ("trafficDistribution: PreferSameNode, ", "{}", ["a", "b", ""], ["node-1", "node-2", "node-3"]),
+        ("trafficDistribution: PreferSameZone, ", "{service.kubernetes.io/topology-mode: Auto}", [""] * 3, [""] * 3),
+    ],
+)
+def test_traffic_distribution_gives_each_ready_endpoint_the_hint_of_its_own_place(
+    spec: str, annotations: str, zones: list[str], nodes: list[str]
+) -> None:
+    web = service("web", f"{{{spec}selector: {{app: web}}, ports: [{{port: 80}}]}}")
+    web = web.replace("metadata: {", f"metadata: {{annotations: {annotations}, ")
+    (one,) = build(ZONES + web, "{}").slices
+    hints = [endpoint.hints or EndpointHints() for endpoint in one.endpoints]
+    assert ["".join(zone.name for zone in hint.for_zones) for hint in hints] == zones
+    assert ["".join(one.name for one in hint.for_nodes) for hint in hints] == nodes
+
+
+def test_an_endpoint_that_is_not_ready_gets_no_hint() -> None:
+    text = ZONES + pod("web-4", labels="{app: web}", status="{conditions: [{type: Ready, status: 'False'}]}")
+    text += service("web", "{trafficDistribution: PreferSameNode, selector: {app: web}, ports: [{port: 80}]}")
+    (one,) = build(text, "{}").slices
+    assert [endpoint.hints is None for endpoint in one.endpoints].count(True) == 1
+
+
+def test_a_pod_that_has_run_to_its_end_is_nowhere_and_its_address_is_free() -> None:
+    ended = pod("job-1", labels="{app: web}", status="{phase: Succeeded, podIP: 10.244.1.2}")
+    ended += pod("job-2", labels="{app: web}", status="{phase: Failed}")
+    found = build(ended + deployment("web", 1) + service("web", "{selector: {app: web}, ports: [{port: 80}]}"))
+    assert [one.metadata.name for one in found.pods] == ["web-1"]
+    assert endpoints(found) == {"web": [(["10.244.1.2"], [80])]}
+
+
 SLICE = """apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: web-x, labels: {kubernetes.io/service-name: web}}
@@ -338,7 +381,9 @@ def test_without_a_selector_there_are_no_slices() -> None:
         ("", "{network: {nodeCIDR: 224.0.0.0/24}}", "set aside for loopback, multicast"),
         (node("a", "{podCIDR: 10.244.1.0/24}") + node("b", "{podCIDR: 10.244.1.128/25}"), "{}", "a node's pod range"),
         ("", "{clients: [{name: c, addresses: [198.51.100.1]}]}", "198.51.100.1 is taken: router has it"),
-        (pod("a", status="{podIP: 10.244.1.1}"), "{}", "10.244.1.1 is taken: node-1/cbr0 has it"),
+        (pod("a", status="{podIP: 10.244.1.1}"), "{}", "10.244.1.1 is taken: the gateway of node-1's pods has it"),
+        (pod("a", status="{podIP: 10.244.1.0}"), "{}", "10.244.1.0 is taken: the range 10.244.1.0/24 itself has it"),
+        ("", "{network: {plugin: ptp, hairpinMode: none}}", "network.hairpinMode: with plugin ptp there is no bridge"),
         (pod("node-1"), "{}", "'node-1' is taken: node node-1 has it"),
         (pod("router"), "{}", "'router' is taken: the router has it"),
         (pod("client"), "{clients: [{name: client}]}", "'client' is taken: client client has it"),
@@ -351,6 +396,15 @@ def test_without_a_selector_there_are_no_slices() -> None:
 )  # fmt: skip
 def test_what_clashes_is_a_mistake(text: str, spec: str, message: str) -> None:
     assert message in mistakes(text, spec)
+
+
+def test_an_expectation_may_name_the_interfaces_of_the_labs_that_it_is_for() -> None:
+    expected = "{it: x, from: a, to: 'b:80', answer: {source: node-1/cbr0}, when: {plugin: bridge}}"
+    lab = build(pod("a") + pod("b"), f"{{network: {{plugin: ptp}}, expect: [{expected}]}}")
+    assert lab.spec.expect[0].when.plugin == "bridge"
+    always = expected.replace(", when: {plugin: bridge}", "")
+    said = mistakes(pod("a") + pod("b"), f"{{network: {{plugin: ptp}}, expect: [{always}]}}")
+    assert "node-1 has no interface 'cbr0'; expected eth0 or gateway" in said
 
 
 def test_one_name_in_two_namespaces_is_two_pods() -> None:
@@ -367,6 +421,14 @@ def test_objects_without_a_file_name_their_mistakes_by_kind_and_name() -> None:
     assert complete(lab, [Pod(metadata=meta)]).pods[0].spec.node_name == "node-1"
     with pytest.raises(TopologyError, match=r"^Pod web-1: spec\.nodeName: there is no node 'node-2'; expected node-1"):
         complete(lab, [Node(metadata=ObjectMeta(name="node-1")), Pod(metadata=meta, spec=PodSpec(node_name="node-2"))])
+
+
+def test_the_pods_that_may_answer_are_named_as_replies_name_them() -> None:
+    text = pod("web-1") + pod("web-1", namespace="other") + pod("dns", namespace="kube-system")
+    known = places(build(text, "{}"))
+    step = Step(it="any", answer=Answer(by=("pod/other/web-1", "web-1", "dns")))
+    assert in_short(known, step) == Step(it="any", answer=Answer(by=("other/web-1", "web-1", "kube-system/dns")))
+    assert in_short(known, Step(it="any")) == Step(it="any")
 
 
 # --- notes -----------------------------------------------------------------------------------------------------------

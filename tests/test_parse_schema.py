@@ -44,7 +44,8 @@ def test_a_part_has_the_fields_of_its_type_those_read_over_and_no_others() -> No
 def _unknown(value: object, part: dict[str, Any], path: str = "") -> list[str]:
     """Return the paths of keys that the schema does not know: as much of a validator as a test needs."""
     while "$ref" in part:
-        part = SCHEMA["$defs"][part["$ref"].rpartition("/")[2]]
+        name = part["$ref"].rpartition("/")[2]
+        part = SCHEMA["$defs"][value["kind"] if name == "#" and isinstance(value, dict) else name]  # an item of a List
     options = part.get("anyOf", [])
     if isinstance(value, dict):
         fitting = [one for one in options if "$ref" in one or one.get("type") == "object"]
@@ -62,7 +63,10 @@ def _unknown(value: object, part: dict[str, Any], path: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("file", TOPOLOGIES, ids=lambda path: path.parent.name)
-def test_the_topologies_fit_the_schema(file: Path) -> None:
+def test_the_topologies_fit_the_schema_and_tell_an_editor_where_it_is(file: Path) -> None:
+    marker, _, place = file.read_text(encoding="utf-8").partition("\n")[0].partition("=")
+    assert marker == "# yaml-language-server: $schema"
+    assert file.parent.joinpath(place).resolve() == FILE
     for document in yaml.safe_load_all(file.read_text(encoding="utf-8")):
         assert _unknown(document, {"$ref": f"#/$defs/{document['kind']}"}) == []
     assert _unknown({"spec": {"nods": []}}, {"$ref": "#/$defs/Lab"}) == [".spec.nods"]

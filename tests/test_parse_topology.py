@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster
-from lab.parse import topology
-from lab.parse.topology import MAX_BYTES, decode_text, load, read
+from lab.parse.files import MAX_BYTES, data_of, decode_text
+from lab.topology import load, read
 
 ERRORS = Path(__file__).with_name("golden") / "errors"
 TOPOLOGIES = sorted((Path(__file__).parent.parent / "topologies").glob("*/lab.yaml"))
 LAB = "apiVersion: hairpin/v1alpha1\nkind: Lab\nmetadata: {name: test}\n"
-QUICK_S = 5.0  # for any input at all, on a busy machine
+SHOW_NO_ENDPOINTS = {"no-endpoints", "ipv6"}  # the topologies that have a Service without any, on purpose
+QUICK_S = 5.0  # of CPU time, for any input at all: a busy machine does not count against it
 
 
 def mistakes(text: str) -> tuple[str, ...]:
@@ -30,6 +32,12 @@ def mistakes(text: str) -> tuple[str, ...]:
 
 def cluster(text: str) -> Cluster:
     return read(f"{LAB}---\n{text}", "lab.yaml").cluster
+
+
+MEANT_TO_SURPRISE = {
+    "ipv6": ("svc/nobody selects app=nobody, which no pod has: it has no endpoints",),
+    "no-endpoints": ("svc/empty selects app=nobody, which no pod has: it has no endpoints",),
+}
 
 
 @pytest.mark.parametrize("case", sorted(ERRORS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -45,8 +53,10 @@ def test_every_error_text_has_its_file() -> None:
 
 @pytest.mark.parametrize("file", TOPOLOGIES, ids=lambda path: path.parent.name)
 def test_the_topologies_have_no_mistake_and_nothing_that_surprises(file: Path) -> None:
-    assert load(file.parent).cluster.name == file.parent.name
-    assert load(file).notes == ()
+    found = load(file)
+    assert found.cluster.name == file.parent.name
+    allowed = "which no pod has: it has no endpoints" if file.parent.name in SHOW_NO_ENDPOINTS else None
+    assert [one for one in found.notes if not (allowed and one.endswith(allowed))] == []
 
 
 def test_a_folder_means_its_lab_yaml(tmp_path: Path) -> None:
@@ -220,7 +230,7 @@ def test_a_file_that_cannot_be_read_is_the_user_s_mistake(tmp_path: Path, name: 
     with pytest.raises(TopologyError, match=r"no such file|cannot be read"):
         load(tmp_path / name)
     with pytest.raises(TopologyError, match="this is a folder"):
-        topology.read_text(tmp_path)
+        data_of(str(tmp_path), most=MAX_BYTES, hint="")
 
 
 def test_a_file_name_cannot_mess_the_terminal(tmp_path: Path) -> None:
@@ -232,10 +242,10 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     file = tmp_path / "lab.yaml"
     with file.open("wb") as stream:
         stream.truncate(100 * 1024 * 1024)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(TopologyError, match="larger than 8 MiB"):
         load(file)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert MAX_BYTES == 8 * 1024 * 1024
 
 
@@ -271,10 +281,10 @@ def _laughs() -> str:
     ids=range(14),
 )
 def test_an_attack_is_refused_quickly(text: str, message: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(TopologyError, match=message):
         read(text, "lab.yaml")
-    assert time.monotonic() - began < QUICK_S
+    assert time.process_time() - began < QUICK_S
 
 
 def test_no_control_character_of_a_value_reaches_the_terminal() -> None:
@@ -300,7 +310,7 @@ VALUES = st.recursive(
 
 def survives(resolve: Callable[[], object]) -> None:
     """Do it: nothing but a `TopologyError` may come of it, in printable lines, and soon."""
-    began = time.monotonic()
+    began = time.process_time()
     said: tuple[str, ...] = ("nothing",)
     try:
         resolve()
@@ -308,7 +318,11 @@ def survives(resolve: Callable[[], object]) -> None:
         said = error.mistakes
     assert said
     assert all(line.isprintable() for line in said)
-    assert time.monotonic() - began < QUICK_S
+    assert time.process_time() - began < QUICK_S
+
+
+def dumped(values: list[Any]) -> str:
+    return str(yaml.dump_all(values, Dumper=yaml.CSafeDumper, allow_unicode=True))
 
 
 @settings(deadline=None)
@@ -326,7 +340,7 @@ def test_garbage_bytes_are_a_topology_error(data: bytes) -> None:
 @settings(deadline=None)
 @given(st.lists(VALUES, max_size=3))
 def test_garbage_structures_are_a_topology_error(values: list[Any]) -> None:
-    survives(lambda: read(yaml.safe_dump_all(values, allow_unicode=True), "lab.yaml").notes)
+    survives(lambda: read(dumped(values), "lab.yaml").notes)
 
 
 def _paths(value: object, here: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -338,14 +352,16 @@ def _paths(value: object, here: tuple[str | int, ...] = ()) -> list[tuple[str | 
     return found
 
 
+SMALL = 16 * 1024  # characters; a larger topology has the same fields, only more often
 KUBECTL = Path(__file__).with_name("golden") / "kubectl" / "kind.yaml"
-DOCUMENTS = [list(yaml.safe_load_all(file.read_text(encoding="utf-8"))) for file in (*TOPOLOGIES, KUBECTL)]
+GOOD = [text for file in (*TOPOLOGIES, KUBECTL) if len(text := file.read_text(encoding="utf-8")) < SMALL]
+DOCUMENTS = [list(yaml.load_all(text, Loader=yaml.CSafeLoader)) for text in GOOD]
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_garbage_within_a_good_topology_is_a_topology_error(data: st.DataObject) -> None:
-    docs = yaml.safe_load(yaml.safe_dump(data.draw(st.sampled_from(DOCUMENTS))))
+    docs = deepcopy(data.draw(st.sampled_from(DOCUMENTS)))
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from([path for path in _paths(docs) if path]))
         parent = docs
@@ -357,9 +373,19 @@ def test_garbage_within_a_good_topology_is_a_topology_error(data: st.DataObject)
             parent[data.draw(st.text(max_size=10))] = parent.pop(path[-1])
         else:
             parent.append(parent[path[-1]])
-    survives(lambda: read(yaml.safe_dump_all(docs, allow_unicode=True), "lab.yaml").notes)
+    survives(lambda: read(dumped(docs), "lab.yaml").notes)
 
 
 def test_a_text_with_lone_surrogates_is_a_topology_error() -> None:
     survives(lambda: read("a: \ud800", "lab.yaml"))
     survives(lambda: read(os.fsdecode(b"a: \xff"), "lab.yaml"))
+
+
+def test_kinds_that_do_not_matter_are_passed_over_and_counted() -> None:
+    others = "".join(
+        f"---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n" for kind in ("Namespace", "Secret", "Secret")
+    )
+    done = read(LAB + others, "lab.yaml")
+    assert done.notes == ("passed over, since nothing here depends on it: 1 Namespace and 2 Secret",)
+    with pytest.raises(TopologyError, match="'DaemonSet' is no kind that Hairpin reads"):
+        read(LAB + others.replace("Secret", "DaemonSet"), "lab.yaml")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
+from lab import edits
 from lab.errors import TopologyError
 from lab.parse.target import Destination, destination, names, node, sources, target
-from lab.parse.topology import read
+from lab.topology import read
 
 CLUSTER = read(
     """
@@ -57,6 +60,11 @@ apiVersion: v1
 kind: Service
 metadata: {name: db}
 spec: {clusterIP: None, selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: empty}
+spec: {clusterIP: None, selector: {app: nobody}, ports: [{port: 80}]}
 """,
     "lab.yaml",
 ).cluster
@@ -177,6 +185,15 @@ def test_the_asker_s_namespace_comes_first() -> None:
     assert to("web", source="node-1").name == "svc/web"
 
 
+def test_a_headless_service_is_the_first_ready_pod_of_it_and_translates_no_port() -> None:
+    found = to("svc/db")
+    assert (str(found.address), found.port, found.name) == ("10.244.1.2", 80, "svc/db")
+    assert to("svc/db:8080").port == 8080
+    unready = edits.condition(CLUSTER, "web-1", "unready", now="")
+    assert str(destination(unready, "svc/db").address) == "10.244.2.2"
+    assert names(CLUSTER)[ip_address("10.244.1.2")] == "web-1"
+
+
 def test_the_protocol_chooses_among_the_ports() -> None:
     assert to("dns.kube-system", protocol="udp").port == 53
     assert to("pod/web-1", protocol="udp").port == 53
@@ -208,7 +225,7 @@ def test_the_family_is_the_asker_s_and_otherwise_the_service_s_primary() -> None
         ("svc/web:99999", "'99999' is not a port; expected a number from 1 to 65535"),
         ("svc/web:0", "'0' is not a port"),
         ("svc/web:", "ends where a port should stand"),
-        ("svc/db", r"svc/db has no ClusterIP \(headless or ExternalName\); expected one of its pods"),
+        ("svc/empty", "svc/empty has no address: no ClusterIP, nor, if it is headless, a ready endpoint"),
         ("client-a", "pod/client-a declares no tcp port; expected one to be said, as in pod/client-a:80"),
         ("10.96.0.10", "has no port; expected one, such as 10.96.0.10:80"),
         ("fd00::1", r"has no port; expected one, such as \[fd00::1\]:80"),
@@ -247,7 +264,7 @@ def test_a_source_is_the_addresses_that_a_packet_may_come_from(text: str, expect
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("node-1/cbr1", "node-1 has no interface 'cbr1'; expected cbr0 or eth0; did you mean cbr0?"),
+        ("node-1/cbr1", "node-1 has no interface 'cbr1'; expected eth0 or cbr0; did you mean cbr0?"),
         ("node-1x", "did you mean node-1?"),
         ("web", "is a Service"),
         ("-x", "begins with '-'"),
@@ -278,6 +295,21 @@ def test_every_address_has_the_name_that_tables_show() -> None:
         "10.96.0.12": "svc/kube-system/web",
         "10.96.0.13": "svc/both",
     }
+
+
+def test_the_ends_of_cables_and_tunnels_have_names() -> None:
+    network = structs.replace(CLUSTER.spec.network, plugin="ptp", overlay="vxlan")
+    lab = structs.replace(CLUSTER.lab, spec=structs.replace(CLUSTER.spec, network=network))
+    wired = replace(CLUSTER, lab=lab)
+    assert {str(ip): name for ip, name in names(wired).items() if name.startswith("node-1")} == {
+        "192.168.0.10": "node-1",
+        "10.244.1.1": "node-1/gateway",
+        "10.244.1.0": "node-1/flannel.1",
+    }
+    assert {str(ip) for ip in sources(wired, "node-1")} == {"192.168.0.10", "10.244.1.1", "10.244.1.0"}
+    assert {str(ip) for ip in sources(wired, "node-1/flannel.1")} == {"10.244.1.0"}
+    with pytest.raises(TopologyError, match=r"node-1 has no interface 'cbr0'; expected eth0, gateway or flannel\.1"):
+        sources(wired, "node-1/cbr0")
 
 
 def test_what_the_choices_say_can_be_typed() -> None:

@@ -16,17 +16,10 @@ from lab.controllers.endpoints import CONTROLLER, Selection
 from lab.controllers.keep import keep
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster, node_addresses, pod_cidrs
-from lab.model.kubernetes import (
-    Deployment,
-    EndpointSlice,
-    KubeProxyConfiguration,
-    Node,
-    ObjectMeta,
-    Pod,
-    Service,
-    camel,
-)
+from lab.model.kubernetes import Deployment, EndpointSlice, Node, ObjectMeta, Pod, Service
 from lab.model.labels import MANAGED_BY
+from lab.model.part import camel
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.parse.mistake import LAB, Mistakes, show, show_path
 
 if TYPE_CHECKING:

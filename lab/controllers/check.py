@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.controllers import expect
-from lab.controllers.services import FAMILY_OF
-from lab.model.address import family_of
-from lab.model.cluster import ROUTER, headless
-from lab.model.kubernetes import HIGHEST_PORT, EndpointSlice, KubeProxyConfiguration, Pod, Service
+from lab.controllers import expect, routes
+from lab.controllers.adopt.ranges import bridged
+from lab.model.cluster import ROUTER
+from lab.model.kubernetes import EndpointSlice, Pod, Service
+from lab.model.lab import Network
 from lab.model.labels import SERVICE_NAME
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.status import shown
+from lab.parse import api_rules
 from lab.parse.mistake import LAB, did_you_mean, listed, show
 from lab.proxy.classic import NO_NFTABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from lab.controllers.nodes import Numbered
     from lab.controllers.pods import Placed
     from lab.model.cluster import Cluster
-    from lab.model.kubernetes import ContainerPort, Object, ServicePort
+    from lab.model.kubernetes import ContainerPort, Object
     from lab.parse.mistake import Mistakes, Path
 
 
@@ -30,15 +32,46 @@ def check(
     """Report what is wrong with a lab as a whole; the objects' own shapes are right already."""
     if cluster.spec.release == "classic" and cluster.mode == "nftables":
         out.add(LAB, ("spec", "release"), NO_NFTABLES)
+    if wrong := no_bridge(cluster.spec.network):
+        out.add(LAB, ("spec", "network", "hairpinMode"), wrong)
+    if wrong := no_tunnel(cluster.spec.network):
+        out.add(LAB, ("spec", "network", "overlay"), f"{wrong}; expected overlay none")
+    routes.check(cluster, out)
     _objects(objects, out)
     _machines(cluster, nodes, placed, out)
     _pod_ports(placed, out)
+    keys = {service.metadata.key for service in cluster.services}
     for at, one in objects.items():
         if isinstance(one, Service):
-            _service(at, one, out)
+            api_rules.service(one, at, out)
         elif isinstance(one, EndpointSlice):
-            _slice(at, one, cluster, out)
+            api_rules.endpoint_slice(one, at, out)
+            _slice(at, one, cluster, keys, out)
     expect.check(cluster, out)
+
+
+def no_bridge(network: Network) -> str:
+    """Return what is wrong with a hairpinMode where there is no bridge to set it on ("" if nothing)."""
+    if network.plugin != "ptp" or network.hairpin_mode == Network().hairpin_mode:
+        return ""
+    text = f"with plugin ptp there is no bridge that {show(network.hairpin_mode)} could mean"
+    return f"{text}: a packet turns at the node by being routed; expected no hairpinMode, or plugin bridge"
+
+
+def no_tunnel(network: Network) -> str:
+    """Return what is wrong with an overlay where nodes have no pod ranges that it could lead to ("" if nothing)."""
+    if network.overlay == "none" or not network.pod_routes:
+        return ""
+    text = f"overlay {network.overlay} joins the nodes' pod ranges"
+    return f"{text}, and with addresses anywhere and plugin ptp there are none"
+
+
+def no_place(cluster: Cluster) -> str:
+    """Return which pods have no place on their node's bridge, where addresses may lie anywhere ("" if all have)."""
+    network = cluster.spec.network
+    if not network.anywhere or network.plugin != "bridge" or bridged(cluster.pods, cluster.nodes):
+        return ""
+    return "with plugin bridge a node's pods are in its pod range, and those of this cluster are elsewhere"
 
 
 def _objects(objects: Mapping[int, Object], out: Mistakes) -> None:
@@ -105,67 +138,16 @@ def _ports(one: Placed) -> Iterator[tuple[Path, ContainerPort]]:
             yield (*one.spec, "containers", number, "ports", index), port
 
 
-def _service(at: int, service: Service, out: Mistakes) -> None:
-    spec = service.spec
-    if spec.type == "ExternalName":
-        if not spec.external_name:
-            out.add(at, ("spec",), "the field externalName is missing; expected a name: the type is ExternalName")
-        return
-    if not spec.ports and not headless(service):
-        out.add(at, ("spec",), "the field ports is missing; expected at least one port", certain=False)
-    if headless(service) and spec.type != "ClusterIP":
-        text = f"a headless Service (clusterIP None) cannot be of type {spec.type}; expected type ClusterIP"
-        out.add(at, ("spec", "type"), text)
-    names: dict[str, int] = {}
-    numbers: dict[tuple[int, str], int] = {}
-    for index, port in enumerate(spec.ports):
-        _service_port(at, index, port, names, numbers, several=len(spec.ports) > 1, out=out)
-
-
-def _service_port(
-    at: int,
-    index: int,
-    port: ServicePort,
-    names: dict[str, int],
-    numbers: dict[tuple[int, str], int],
-    *,
-    several: bool,
-    out: Mistakes,
-) -> None:
-    path: Path = ("spec", "ports", index)
-    if several and not port.name:
-        out.add(at, path, "the field name is missing; expected a name for each port where there are several")
-    if port.name and port.name in names:
-        text = f"the port name {show(port.name)} is here twice; expected each once"
-        out.add(at, (*path, "name"), text)
-    names[port.name] = index
-    if (port.port, port.protocol) in numbers:
-        text = f"the port {port.port}/{port.protocol} is here twice, as ports[{numbers[port.port, port.protocol]}]"
-        out.add(at, (*path, "port"), f"{text} already; expected each once")
-    numbers.setdefault((port.port, port.protocol), index)
-    target = port.target_port
-    if isinstance(target, int) and not 1 <= target <= HIGHEST_PORT:
-        text = f"{target} is out of range; expected a whole number from 1 to {HIGHEST_PORT}, or a port's name"
-        out.add(at, (*path, "targetPort"), text)
-
-
-def _slice(at: int, one: EndpointSlice, cluster: Cluster, out: Mistakes) -> None:
+def _slice(at: int, one: EndpointSlice, cluster: Cluster, keys: Collection[tuple[str, str]], out: Mistakes) -> None:
     nodes = [node.metadata.name for node in cluster.nodes]
     for index, endpoint in enumerate(one.endpoints):
-        path: Path = ("endpoints", index)
-        if not endpoint.addresses:
-            out.add(at, (*path, "addresses"), "an empty list; expected an address")
-        for number, address in enumerate(endpoint.addresses):
-            if FAMILY_OF.get(one.address_type) not in (family_of(address), None):
-                text = f"{address} is no {one.address_type} address, as addressType says; expected one slice per family"
-                out.add(at, (*path, "addresses", number), text)
         if endpoint.node_name and endpoint.node_name not in nodes:
             near = did_you_mean(endpoint.node_name, nodes)
             text = f"there is no node {show(endpoint.node_name)}; expected {listed(nodes)}{near}"
-            out.add(at, (*path, "nodeName"), text, certain=False)
+            out.add(at, ("endpoints", index, "nodeName"), text, certain=False)
     name = one.metadata.labels.get(SERVICE_NAME)
     space = one.metadata.namespace
-    services = [service.metadata.name for service in cluster.services if service.metadata.namespace == space]
-    if name is not None and name not in services:
+    if name is not None and (space, name) not in keys:
+        services = [service.metadata.name for service in cluster.services if service.metadata.namespace == space]
         text = f"there is no Service {show(name)}; expected {listed(services)}{did_you_mean(name, services)}"
         out.add(at, ("metadata", "labels", SERVICE_NAME), text, certain=False)

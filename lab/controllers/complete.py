@@ -10,16 +10,8 @@ from lab.controllers import check, endpoints, nodes, pods, services
 from lab.controllers.ranges import SERVICE_CIDR, Book, LabRanges, Named, check_apart, lab_ranges
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster, networks, pod_addresses
-from lab.model.kubernetes import (
-    Deployment,
-    EndpointSlice,
-    KubeProxyConfiguration,
-    Node,
-    Object,
-    Pod,
-    Service,
-    ServiceCIDR,
-)
+from lab.model.kubernetes import Deployment, EndpointSlice, Node, Object, Pod, Service, ServiceCIDR
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.status import shown
 from lab.parse.mistake import LAB, Mistakes, show_path
 
@@ -59,29 +51,33 @@ def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes, *, gone: Se
 
     `gone`: in a lab that stands, the pods that just went. Their names and addresses are not given again at once, so
     that nobody takes a new pod for an old one; and new pods go where there are few instead of in turn.
+    Pods that have run to their end are nowhere, as in `ShouldPodBeInEndpoints()` of staging/src/k8s.io/endpointslice.
     """
     spec = lab.spec
+    objects = {at: one for at, one in objects.items() if not (isinstance(one, Pod) and one.finished)}
     ranges = lab_ranges(spec.network, out)
     book = Book(out)
     cidrs = _of(ServiceCIDR, objects)
     numbered = nodes.all_nodes(spec, _of(Node, objects), out)
-    numbered, said = nodes.give_pod_ranges(numbered, ranges.pods, out)
-    check_apart(_said(lab, ranges, cidrs) + said, out)
+    numbered, said = nodes.give_pod_ranges(numbered, ranges.pods, out, anywhere=ranges.anywhere)
+    if not ranges.anywhere:
+        check_apart(_said(lab, ranges, cidrs) + said, out)
     nodes.claim_nodes(numbered, ranges, book)
-    nodes.claim_clients(spec.clients, ranges.clients, book)
+    nodes.claim_clients(spec.clients, ranges, book)
     by_name = {node.metadata.name: node for _, _, node in numbered}
     found_pods = pods.all_pods(objects, out, [pod.metadata.key for pod in gone or ()])
     placed = pods.schedule(found_pods, list(by_name), out, spread=gone is not None)
-    pods.claim_pods(placed, by_name, book)
+    pods.claim_pods(placed, by_name, book, anywhere=ranges.pod_routes)
     found = _of(Service, objects)
-    services.claim_services(found, ranges.services, [net for one in cidrs.values() for net in one.spec.cidrs], book)
+    extra = None if ranges.anywhere else [net for one in cidrs.values() for net in one.spec.cidrs]
+    services.claim_services(found, ranges.services, extra, book)
 
     complete_nodes = nodes.give_node_addresses(numbered, ranges.nodes, book)
     by_name = {node.metadata.name: node for node in complete_nodes}
     clients = nodes.give_client_addresses(spec.clients, ranges.clients, book)
     for address, owner in ((address, pod) for pod in gone or () for address in pod_addresses(pod)):
         book.owners.setdefault(address, f"pod {shown(owner.metadata)}, which is going")
-    complete_pods = pods.give_pod_addresses(placed, by_name, book)
+    complete_pods = pods.give_pod_addresses(placed, by_name, book, anywhere=ranges.anywhere)
     found = services.give_cluster_ips(found, ranges.services, book)
     found = services.give_node_ports(found, out)
     slices = _of(EndpointSlice, objects)
@@ -95,7 +91,7 @@ def assemble(lab: Lab, objects: Mapping[int, Object], out: Mistakes, *, gone: Se
         slices=(*slices.values(), *derived),
         deployments=tuple(_of(Deployment, objects).values()),
         service_cidrs=tuple(cidrs.values()),
-        proxy=_proxy(objects, spec.network.pod_cidr),
+        proxy=_proxy(objects, "" if ranges.anywhere else spec.network.pod_cidr),
     )
     check.check(cluster, objects, numbered, placed, out)
     return cluster

@@ -16,6 +16,8 @@ from lab.model.kubernetes import Deployment, ObjectMeta, Pod
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from lab.model.cluster import Cluster
+
 Key = tuple[str, str]  # Kubernetes namespace and name
 
 
@@ -44,6 +46,13 @@ def reconcile(objects: Mapping[int, object], reserved: Collection[Key] = ()) -> 
         names = _free_names(one, taken)
         result.missing[at] = [_replica(one, next(names)) for _ in range(one.spec.replicas - len(ranked))]
     return result
+
+
+def pods_of(cluster: Cluster, deployment: Deployment) -> tuple[Pod, ...]:
+    """Return a Deployment's pods, in the cluster's order."""
+    pods = dict(enumerate(cluster.pods))
+    mine = owned(dict(enumerate(cluster.deployments)), pods)
+    return tuple(pods[number] for number in mine[cluster.deployments.index(deployment)])
 
 
 def owned(deployments: Mapping[int, Deployment], pods: Mapping[int, Pod]) -> dict[int, list[int]]:

@@ -1,6 +1,6 @@
 """EndpointSlices as the EndpointSlice controller derives them from selectors.
 
-Source: staging/src/k8s.io/endpointslice/reconciler.go and utils.go (v1.36).
+Source: staging/src/k8s.io/endpointslice/reconciler.go, utils.go and trafficdist/trafficdist.go (v1.36).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from lab.model.address import family_of
 from lab.model.cluster import headless, pod_addresses
 from lab.model.kubernetes import (
     EndpointConditions,
+    EndpointHints,
     EndpointPort,
     EndpointSlice,
+    HintName,
     ObjectMeta,
     ObjectReference,
     SliceEndpoint,
 )
-from lab.model.labels import HEADLESS, MANAGED_BY, SERVICE_NAME, ZONE
+from lab.model.labels import HEADLESS, MANAGED_BY, SERVICE_NAME, TOPOLOGY_HINTS, TOPOLOGY_MODE, ZONE
 from lab.parse.mistake import did_you_mean, listed, show
 
 if TYPE_CHECKING:
@@ -126,13 +128,31 @@ def _resolve(service: Service, pod: Pod) -> Ports:
 
 
 def _endpoint(service: Service, pod: Pod, address: IPAddress, zones: Mapping[str, str | None]) -> SliceEndpoint:
+    zone = zones.get(pod.spec.node_name)
+    state = conditions(service, pod)
     return SliceEndpoint(
         addresses=(address,),
-        conditions=conditions(service, pod),
+        conditions=state,
+        hints=hints(service, pod.spec.node_name, zone) if state.ready else None,
         node_name=pod.spec.node_name,
-        zone=zones.get(pod.spec.node_name),
+        zone=zone,
         target_ref=ObjectReference(kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name),
     )
+
+
+def hints(service: Service, node: str, zone: str | None) -> EndpointHints | None:
+    """Return what `trafficDistribution` makes of a ready endpoint: meant for its own zone, and for its own node.
+
+    The older annotation wins over it. What that one makes of the zones' CPUs is not reckoned here: nodes of a lab tell
+    nothing of theirs, and without that the controller gives no hints.
+    Source: preferCloseHeuristic in trafficdist.go; hintsEnabled in utils.go.
+    """
+    wanted, notes = service.spec.traffic_distribution, service.metadata.annotations
+    if wanted is None or notes.get(TOPOLOGY_HINTS, notes.get(TOPOLOGY_MODE)) in {"Auto", "auto"}:
+        return None
+    for_zones = (HintName(name=zone),) if zone else ()
+    for_nodes = (HintName(name=node),) if wanted == "PreferSameNode" else ()
+    return EndpointHints(for_zones=for_zones, for_nodes=for_nodes) if for_zones or for_nodes else None
 
 
 def conditions(service: Service, pod: Pod) -> EndpointConditions:

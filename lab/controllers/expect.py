@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from msgspec import structs
+
+from lab.controllers.deployments import pods_of
 from lab.errors import TopologyError
-from lab.model.lab import FlowExpectation
-from lab.parse.mistake import LAB, did_you_mean, listed, show
+from lab.model.lab import HIT, Expectation, FlowExpectation, MarkExpectation, RulesExpectation
+from lab.parse.check import convert
+from lab.parse.kinds import KINDS
+from lab.parse.kinds import find as find_object
+from lab.parse.mistake import LAB, Mistakes, did_you_mean, listed, show, show_path
 from lab.parse.place import Kind, Place, find, places
 from lab.parse.target import destination_among, sources_among, target_among
 
@@ -15,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.model.cluster import Cluster
-    from lab.model.lab import Expectation
-    from lab.parse.mistake import Mistakes, Path
+    from lab.model.kubernetes import Deployment
+    from lab.model.lab import Outcome, Step, When
+    from lab.parse.mistake import Path
 
 POD: tuple[Kind, ...] = ("pod",)
 
@@ -27,7 +35,29 @@ def check(cluster: Cluster, out: Mistakes) -> None:
         return
     known = places(cluster)
     for index, one in enumerate(cluster.spec.expect):
-        _expectation(cluster, known, one, ("spec", "expect", index), out)
+        _expectation(_meant(cluster, one.when), known, one, ("spec", "expect", index), out)
+
+
+def read(cluster: Cluster, said: dict[str, Any]) -> Expectation:
+    """Return an expectation that is not in a topology but written as plain data, with the topology's words.
+
+    `said` is used up. Raises `TopologyError` with every mistake, as `expect: path.to.field: what is wrong`.
+    """
+    out = Mistakes()
+    one: Expectation | None = convert(Expectation, said, LAB, out)
+    if one is not None and not out.kept:
+        _expectation(_meant(cluster, one.when), places(cluster), one, (), out)
+    if one is None or out.kept:
+        raise TopologyError([": ".join(filter(None, ("expect", show_path(each.path), each.text))) for each in out.kept])
+    return one
+
+
+def _meant(cluster: Cluster, when: When) -> Cluster:
+    """Return the lab that an expectation is for: how it is wired decides which interfaces a node has."""
+    network = cluster.spec.network
+    wired = structs.replace(network, plugin=when.plugin or network.plugin, overlay=when.overlay or network.overlay)
+    spec = structs.replace(cluster.spec, network=wired)
+    return cluster if wired == network else replace(cluster, lab=structs.replace(cluster.lab, spec=spec))
 
 
 def _try(out: Mistakes, path: Path, resolve: Callable[[], object]) -> None:
@@ -37,12 +67,56 @@ def _try(out: Mistakes, path: Path, resolve: Callable[[], object]) -> None:
         out.add(LAB, path, error.message, certain=False)
 
 
+def askers(cluster: Cluster, known: list[Place], text: str) -> tuple[Place, ...]:
+    """Return who asks: the place that `text` names, or each pod of `deploy/NAME`.
+
+    Raises `TopologyError` with the nearest name, or if the Deployment has no pods.
+    """
+    kind, slash, name = text.partition("/")
+    if not slash or KINDS.get(kind.lower()) != "Deployment":
+        return (target_among(known, text),)
+    pods = pods_of(cluster, cast("Deployment", find_object(cluster, "Deployment", name)))
+    if not pods:
+        raise TopologyError(f"{show(text)} has no pods; expected one that asks")
+    return tuple(target_among(known, f"pod/{pod.metadata.namespace}/{pod.metadata.name}") for pod in pods)
+
+
+Wanted = TypeVar("Wanted", bound="Expectation | Step")
+
+
+def in_short(known: list[Place], one: Wanted) -> Wanted:
+    """Return an expectation, or a step of one, with the pods that may answer as replies name them.
+
+    Raises `TopologyError` with the nearest name.
+    """
+    if one.answer is None:
+        return one
+    by = (one.answer.by,) if isinstance(one.answer.by, str) else one.answer.by
+    pods = tuple(find(known, name, kinds=POD).short for name in by)
+    return structs.replace(one, answer=structs.replace(one.answer, by=pods))
+
+
 def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: Path, out: Mistakes) -> None:
+    _try(out, (*path, "from"), partial(askers, cluster, known, one.from_))
+    _try(out, (*path, "to"), partial(_to, cluster, known, one))
+    if one.local_port and any(part.shares for part in (one, *one.then)):
+        text = "shares need many requests, which cannot all have one port; expected one of the two"
+        out.add(LAB, (*path, "localPort"), text)
+    if one.answer and one.answer.again is not None:
+        out.add(LAB, (*path, "answer", "again"), "nothing was asked before; expected it in a step of `then`")
+    _outcome(cluster, known, one, path, out)
+    for number, step in enumerate(one.then):
+        where: Path = (*path, "then", number)
+        for name in step.change:
+            _try(out, (*where, "change", name), partial(find, known, name, kinds=POD))
+        _outcome(cluster, known, step, where, out)
+
+
+def _outcome(cluster: Cluster, known: list[Place], one: Outcome, path: Path, out: Mistakes) -> None:
+    """Report what an expectation, or a step of it, says of its outcome and means nothing."""
     if one.error and (one.answer or one.shares):
         text = "an error and an answer are expected at once; expected one of the two"
         out.add(LAB, (*path, "error"), text)
-    _try(out, (*path, "from"), partial(target_among, known, one.from_))
-    _try(out, (*path, "to"), partial(_to, known, one))
     if one.answer:
         by = one.answer.by
         where: Path = (*path, "answer", "by")
@@ -51,26 +125,45 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
             _try(out, place, partial(find, known, name, kinds=POD))
         if one.answer.source:
             _try(out, (*path, "answer", "source"), partial(sources_among, cluster, known, one.answer.source))
-    if isinstance(one.flow, FlowExpectation):
-        _flow(cluster, known, one.flow, (*path, "flow"), out)
-    else:
-        for number, flow in enumerate(one.flow):
-            _flow(cluster, known, flow, (*path, "flow", number), out)
+    for where, flow in _numbered((*path, "flow"), one.flow):
+        _flow(cluster, known, flow, where, out)
+    for where, mark in _numbered((*path, "mark"), one.mark):
+        _node(cluster, mark.node, where, out)
+    for where, rules in _numbered((*path, "rules"), one.rules):
+        _node(cluster, rules.node, where, out)
+        for number, text in enumerate(rules.hit):
+            if not HIT.fullmatch(text):
+                wrong = f"{show(text)} is no rule; expected `CHAIN > TARGET`, such as {show('KUBE-SVC > KUBE-SEP')}"
+                out.add(LAB, (*where, "hit", number), wrong)
 
 
-def _to(known: list[Place], one: Expectation) -> None:
+Asked = TypeVar("Asked", FlowExpectation, MarkExpectation, RulesExpectation)
+
+
+def _numbered(path: Path, wanted: Asked | tuple[Asked, ...]) -> list[tuple[Path, Asked]]:
+    """Return what is expected with the place of each, whether one is written or a list."""
+    if isinstance(wanted, tuple):
+        return [((*path, number), one) for number, one in enumerate(wanted)]
+    return [(path, wanted)]
+
+
+def _to(cluster: Cluster, known: list[Place], one: Expectation) -> None:
     try:
-        asker = target_among(known, one.from_)
+        asker: Place | None = askers(cluster, known, one.from_)[0]
     except TopologyError:  # said already, of `from`
         asker = None
-    destination_among(known, one.to, source=asker, protocol=one.protocol, port=one.port)
+    destination_among(known, one.to, source=asker, protocol=one.protocol, port=one.port, family=one.family)
+
+
+def _node(cluster: Cluster, name: str, path: Path, out: Mistakes) -> None:
+    nodes = [node.metadata.name for node in cluster.nodes]
+    if name not in nodes:
+        text = f"there is no node {show(name)}; expected {listed(nodes)}{did_you_mean(name, nodes)}"
+        out.add(LAB, (*path, "node"), text, certain=False)
 
 
 def _flow(cluster: Cluster, known: list[Place], flow: FlowExpectation, path: Path, out: Mistakes) -> None:
-    nodes = [node.metadata.name for node in cluster.nodes]
-    if flow.node not in nodes:
-        text = f"there is no node {show(flow.node)}; expected {listed(nodes)}{did_you_mean(flow.node, nodes)}"
-        out.add(LAB, (*path, "node"), text, certain=False)
+    _node(cluster, flow.node, path, out)
     for name, value in (("dnat", flow.dnat), ("snat", flow.snat)):
         if isinstance(value, str):
             _try(out, (*path, name), partial(sources_among, cluster, known, value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from lab.controllers.ranges import FIRST, NODE_PODS, Named, Pool, by_family, subnet
 from lab.model.address import family_of
-from lab.model.cluster import CBR, gateway, pod_cidrs
+from lab.model.cluster import gateway, pod_cidrs
 from lab.model.kubernetes import Node, NodeAddress, NodeSpec, NodeStatus, ObjectMeta
 from lab.model.labels import HOSTNAME
 from lab.parse.mistake import LAB, Path, show
@@ -48,11 +49,15 @@ def all_nodes(spec: LabSpec, objects: dict[int, Node], out: Mistakes) -> list[Nu
     return list(nodes.values())
 
 
-def give_pod_ranges(nodes: list[Numbered], pods: Ranges, out: Mistakes) -> tuple[list[Numbered], list[Named]]:
+def give_pod_ranges(
+    nodes: list[Numbered], pods: Ranges, out: Mistakes, *, anywhere: bool = False
+) -> tuple[list[Numbered], list[Named]]:
     """Return the nodes with a pod range of each family: the i-th node (from 1) has the i-th /24 (IPv6: /64).
 
-    Ranges that Node objects give are kept, and returned, and nobody else gets them.
+    Ranges that Node objects give are kept, and returned, and nobody else gets them. `anywhere`: there are no others.
     """
+    if anywhere:
+        return nodes, []
     given = [_given_ranges(node, pods, out) for node in nodes]
     said = [Named(one, NODE_PODS, node[0], path) for node, mine in zip(nodes, given, strict=True) for path, one in mine]
     taken = [named.network for named in said]
@@ -108,13 +113,17 @@ def _free_subnet(network: IPNetwork, index: int, taken: list[IPNetwork]) -> IPNe
 
 
 def claim_nodes(nodes: list[Numbered], ranges: LabRanges, book: Book) -> None:
-    """Note the addresses that Node objects give, those of the bridges and those of the router."""
+    """Note the addresses that Node objects give, those of the router, and of each pod range its own and the gateway's.
+
+    A range's own address is that of the node's tunnel (overlay vxlan); it is no pod's either way.
+    """
     for network in (*ranges.nodes.values(), *ranges.clients.values()):
         book.owners.setdefault(gateway(network), "router")
     for number, _, node in nodes:
         name = node.metadata.name
-        for network in pod_cidrs(node):
-            book.owners.setdefault(gateway(network), f"{name}/{CBR}")
+        for network in () if ranges.pod_routes else pod_cidrs(node):
+            book.owners.setdefault(gateway(network), f"the gateway of {name}'s pods")
+            book.owners.setdefault(network.network_address, f"the range {network} itself")
         for index, entry in enumerate(node.status.addresses):
             path: Path = ("status", "addresses", index, "address")
             if entry.type != "InternalIP":
@@ -123,12 +132,22 @@ def claim_nodes(nodes: list[Numbered], ranges: LabRanges, book: Book) -> None:
             if wrong:
                 book.out.add(number, path, wrong)
                 continue
-            _claim_in(ip_address(entry.address), ranges.nodes, "nodeCIDR", name, number, path, book)
+            within = _Within(ranges.nodes, "nodeCIDR", anywhere=ranges.anywhere)
+            _claim_in(ip_address(entry.address), within, name, number, path, book)
 
 
-def _claim_in(one: IPAddress, ranges: Ranges, name: str, who: str, at: int, path: Path, book: Book) -> None:
-    network = ranges.get(family_of(one))
-    if network is None or one not in network:
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """Where addresses have to be: in the ranges that the Lab document calls `name`, or, with `anywhere`, nowhere."""
+
+    ranges: Ranges
+    name: str
+    anywhere: bool
+
+
+def _claim_in(one: IPAddress, within: _Within, who: str, at: int, path: Path, book: Book) -> None:
+    network, name = within.ranges.get(family_of(one)), within.name
+    if network is None or (one not in network and not within.anywhere):
         text = f"the address {one} is not in the Lab's {name} {network or ''}".rstrip()
         book.out.add(at, path, f"{text}; expected one of that range, or set spec.network.{name}", certain=False)
     else:
@@ -160,12 +179,13 @@ def _give_node(node: Node, pools: dict[Family, Pool], out: Mistakes) -> Node:
     return replace(node, metadata=replace(node.metadata, labels=labels), status=NodeStatus(addresses=addresses))
 
 
-def claim_clients(clients: tuple[Client, ...], ranges: Ranges, book: Book) -> None:
+def claim_clients(clients: tuple[Client, ...], ranges: LabRanges, book: Book) -> None:
     """Note the addresses that the Lab document gives to clients."""
+    within = _Within(ranges.clients, "clientCIDR", anywhere=ranges.anywhere)
     for index, client in enumerate(clients):
         for number, one in enumerate(client.addresses):
             path: Path = ("spec", "clients", index, "addresses", number)
-            _claim_in(one, ranges, "clientCIDR", client.name, LAB, path, book)
+            _claim_in(one, within, client.name, LAB, path, book)
 
 
 def give_client_addresses(clients: tuple[Client, ...], ranges: Ranges, book: Book) -> tuple[Client, ...]:

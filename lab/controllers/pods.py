@@ -118,8 +118,8 @@ def _kin(one: Placed) -> object:
     return one.pod.metadata.namespace, frozenset(one.pod.metadata.labels.items())
 
 
-def claim_pods(placed: list[Placed], nodes: Mapping[str, Node], book: Book) -> None:
-    """Note the addresses that Pod objects give; each must lie in its node's range."""
+def claim_pods(placed: list[Placed], nodes: Mapping[str, Node], book: Book, *, anywhere: bool = False) -> None:
+    """Note the addresses that Pod objects give; each must lie in its node's range, unless they may be `anywhere`."""
     for one in placed:
         if not one.given or one.pod.spec.host_network:
             continue
@@ -127,12 +127,12 @@ def claim_pods(placed: list[Placed], nodes: Mapping[str, Node], book: Book) -> N
         several = bool(one.pod.status.pod_ips)
         for index, address in enumerate(pod_addresses(one.pod)):
             path: Path = ("status", "podIPs", index, "ip") if several else ("status", "podIP")
-            if any(address in network for network in ranges):
+            if anywhere or any(address in network for network in ranges):
                 book.claim(address, f"pod {shown(one.pod.metadata)}", one.at, path)
             else:
-                where = listed(map(str, ranges))
+                where = f"one of {listed(map(str, ranges))}" if ranges else "the node to have one, or plugin ptp"
                 text = f"the address {address} is not in the pod range of {one.pod.spec.node_name}"
-                book.out.add(one.at, path, f"{text}; expected one of {where}", certain=False)
+                book.out.add(one.at, path, f"{text}; expected {where}", certain=False)
 
 
 @dataclass(slots=True)
@@ -150,17 +150,27 @@ class _Pools:
         return self.pools[node]
 
 
-def give_pod_addresses(placed: list[Placed], nodes: Mapping[str, Node], book: Book) -> tuple[Pod, ...]:
-    """Return the pods with an address of each family, from .2 on; a host-network pod has its node's."""
+def give_pod_addresses(
+    placed: list[Placed], nodes: Mapping[str, Node], book: Book, *, anywhere: bool = False
+) -> tuple[Pod, ...]:
+    """Return the pods with an address of each family, from .2 on; a host-network pod has its node's.
+
+    `anywhere`: a pod that has an address gets no other; one that has none gets one if its node has a pod range.
+    """
     pools = _Pools(nodes, book)
-    return tuple(_give_pod(one, pools) for one in placed)
+    return tuple(_give_pod(one, pools, anywhere=anywhere) for one in placed)
 
 
-def _give_pod(one: Placed, pools: _Pools) -> Pod:
+def _give_pod(one: Placed, pools: _Pools, *, anywhere: bool) -> Pod:
     pod, name = one.pod, one.pod.spec.node_name
     if pod.spec.host_network:
         return _with(pod, node_addresses(pools.nodes[name]))
     given = pod_addresses(pod)
+    if given and anywhere:
+        return _with(pod, given)
+    if anywhere and not pools.of(name):
+        text = f"nobody gives pod {shown(pod.metadata)} an address: its node {name} has no pod range"
+        pools.book.out.add(one.at, one.spec, f"{text}; expected status.podIP to say one", certain=False)
     mine = {family_of(address): address for address in reversed(given)}
     for pool in pools.of(name):
         family = family_of(pool.network)

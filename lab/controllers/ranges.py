@@ -81,12 +81,17 @@ def by_family(ranges: Iterable[IPNetwork]) -> Ranges:
 
 @dataclass(frozen=True, slots=True)
 class LabRanges:
-    """The ranges of a lab; each has the families of `pods`, or (services) some of them."""
+    """The ranges of a lab; each has the families of `pods`, or (services) some of them.
+
+    `anywhere`: objects may give addresses outside of them. `pod_routes`: nodes have no pod ranges.
+    """
 
     pods: Ranges
     services: Ranges
     nodes: Ranges
     clients: Ranges
+    anywhere: bool = False
+    pod_routes: bool = False
 
 
 def lab_ranges(network: Network, out: Mistakes) -> LabRanges:
@@ -104,6 +109,8 @@ def lab_ranges(network: Network, out: Mistakes) -> LabRanges:
         services=services,
         nodes=_outer("nodeCIDR", network.node_cidr, pods, out),
         clients=_outer("clientCIDR", network.client_cidr, pods, out),
+        anywhere=network.anywhere,
+        pod_routes=network.pod_routes,
     )
 
 

@@ -62,8 +62,11 @@ def given_ips(service: Service) -> list[tuple[Path, str]]:
     return [(("spec", "clusterIP"), spec.cluster_ip)] if spec.cluster_ip not in ("", "None") else []
 
 
-def claim_services(services: Mapping[int, Service], ranges: Ranges, extra: list[IPNetwork], book: Book) -> None:
-    """Note the ClusterIPs that Services give; each must lie in serviceCIDR or in a ServiceCIDR's range (`extra`)."""
+def claim_services(services: Mapping[int, Service], ranges: Ranges, extra: list[IPNetwork] | None, book: Book) -> None:
+    """Note the ClusterIPs that Services give; each must lie in serviceCIDR or in a ServiceCIDR's range (`extra`).
+
+    `extra` None: they may lie anywhere.
+    """
     for at, service in services.items():
         spec = service.spec
         if spec.cluster_ips and spec.cluster_ip not in ("", spec.cluster_ips[0]):
@@ -71,7 +74,7 @@ def claim_services(services: Mapping[int, Service], ranges: Ranges, extra: list[
             book.out.add(at, ("spec", "clusterIP"), text)
         for path, text in given_ips(service):
             address = ip_address(text)
-            if any(address in network for network in (*ranges.values(), *extra)):
+            if extra is None or any(address in network for network in (*ranges.values(), *extra)):
                 book.claim(address, full_name(service), at, path)
             else:
                 where = ",".join(str(network) for network in ranges.values())

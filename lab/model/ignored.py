@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.model.kubernetes import (
-    ConntrackConfig,
     Container,
     ContainerPort,
     Deployment,
     DeploymentSpec,
     EndpointPort,
-    IPTablesConfig,
-    KubeProxyConfiguration,
     LabelSelector,
     LoadBalancerIngress,
-    NFTablesConfig,
     NodeSpec,
     NodeStatus,
     ObjectMeta,
@@ -30,6 +26,7 @@ from lab.model.kubernetes import (
     SliceEndpoint,
     TemplateMeta,
 )
+from lab.model.proxy_config import KubeProxyConfiguration
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -50,7 +47,7 @@ _IGNORED: tuple[tuple[type[Struct], str], ...] = (
     ),
     (
         Container,
-        """env envFrom imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
+        """args command env envFrom image imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
         restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath
         terminationMessagePolicy tty volumeDevices volumeMounts workingDir""",
     ),
@@ -68,13 +65,13 @@ _IGNORED: tuple[tuple[type[Struct], str], ...] = (
         PodStatus,
         """allocatedResources containerStatuses ephemeralContainerStatuses
         extendedResourceClaimStatus hostIP hostIPs initContainerStatuses message nominatedNodeName
-        observedGeneration phase qosClass reason resize resourceClaimStatuses resources startTime""",
+        observedGeneration qosClass reason resize resourceClaimStatuses resources startTime""",
     ),
     (PodCondition, "lastProbeTime lastTransitionTime message observedGeneration reason"),
     (LabelSelector, "matchExpressions"),
     (Deployment, "status"),
     (DeploymentSpec, "minReadySeconds paused progressDeadlineSeconds revisionHistoryLimit strategy"),
-    (ServiceSpec, "loadBalancerClass loadBalancerIP trafficDistribution"),
+    (ServiceSpec, "loadBalancerClass loadBalancerIP"),
     (ServicePort, "appProtocol"),
     (ServiceStatus, "conditions"),
     (LoadBalancerIngress, "hostname ports"),
@@ -84,12 +81,8 @@ _IGNORED: tuple[tuple[type[Struct], str], ...] = (
     (ServiceCIDR, "status"),
     (
         KubeProxyConfiguration,
-        """bindAddressHardFail clientConnection configSyncPeriod enableProfiling
-        healthzBindAddress ipvs logging metricsBindAddress oomScoreAdj portRange showHiddenMetricsForVersion
-        udpIdleTimeout windowsRunAsService winkernel""",
+        """bindAddressHardFail clientConnection enableProfiling ipvs logging portRange
+        showHiddenMetricsForVersion udpIdleTimeout windowsRunAsService winkernel""",
     ),
-    (IPTablesConfig, "minSyncPeriod syncPeriod"),
-    (NFTablesConfig, "minSyncPeriod syncPeriod"),
-    (ConntrackConfig, "maxPerCore min"),
 )
 IGNORED: dict[type[Struct], frozenset[str]] = {part: frozenset(names.split()) for part, names in _IGNORED}

@@ -2,7 +2,7 @@
 
 Field names are those of the API in snake case (`cluster_ip` for `clusterIP`); a field that Kubernetes knows
 and Hairpin does not use is listed in `lab.model.ignored`.
-Source: https://kubernetes.io/docs/reference/kubernetes-api/ (v1.36); staging/src/k8s.io/kube-proxy/config.
+Source: https://kubernetes.io/docs/reference/kubernetes-api/ (v1.36).
 """
 
 from __future__ import annotations
@@ -10,28 +10,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from lab.model.address import IPAddress, IPNetwork
 from lab.model.labels import SERVICE_NAME
+from lab.model.part import Part
+from lab.model.proxy_config import KubeProxyConfiguration
 
 Protocol = Literal["TCP", "UDP", "SCTP"]
 HIGHEST_PORT = 65_535
 Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 OptionalPort = Annotated[int, Meta(ge=0, le=HIGHEST_PORT)]
 Policy = Literal["Cluster", "Local"]
-
-_UPPER = {"ip": "IP", "ips": "IPs", "cidr": "CIDR", "cidrs": "CIDRs"}
-
-
-def camel(name: str) -> str:
-    """Return the API's spelling of a field: `cluster_ip` is `clusterIP`."""
-    first, *rest = name.rstrip("_").split("_")
-    return first + "".join(_UPPER.get(word, word.capitalize()) for word in rest)
-
-
-class Part(Struct, frozen=True, kw_only=True, rename=camel, omit_defaults=True):
-    """A part of an object: immutable, with the API's field names on the wire."""
+Distribution = Literal["PreferClose", "PreferSameZone", "PreferSameNode"]
+Annotation = Annotated[str, Meta(max_length=256 * 1024)]  # kubectl keeps a whole object in one
 
 
 class ObjectMeta(Part, frozen=True, kw_only=True):
@@ -40,7 +32,7 @@ class ObjectMeta(Part, frozen=True, kw_only=True):
     name: str
     namespace: str = "default"
     labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    annotations: dict[str, Annotation] = {}
     deletion_timestamp: str = ""
 
     @property
@@ -91,9 +83,6 @@ class Container(Part, frozen=True, kw_only=True):
     """A container: only its ports matter; every pod runs Hairpin's own server."""
 
     name: str = ""
-    image: str = ""
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
 
 
@@ -119,8 +108,9 @@ class PodCondition(Part, frozen=True, kw_only=True):
 
 
 class PodStatus(Part, frozen=True, kw_only=True):
-    """The pod's addresses, the first one first, and its conditions."""
+    """The pod's addresses, the first one first, its conditions, and how far it has come in its life."""
 
+    phase: Literal["", "Pending", "Running", "Succeeded", "Failed", "Unknown"] = ""
     pod_ip: IPAddress | None = None
     pod_ips: tuple[PodIP, ...] = ()
     conditions: tuple[PodCondition, ...] = ()
@@ -146,6 +136,11 @@ class Pod(Part, frozen=True, kw_only=True):
         return all(one.status == "True" for one in self.status.conditions if one.type == "Ready")
 
     @property
+    def finished(self) -> bool:
+        """Whether it has run to its end: its address is free again, though the object still names it."""
+        return self.status.phase in {"Succeeded", "Failed"}
+
+    @property
     def terminating(self) -> bool:
         """Whether it is on its way out."""
         return bool(self.metadata.deletion_timestamp)
@@ -161,7 +156,7 @@ class TemplateMeta(Part, frozen=True, kw_only=True):
     """Labels of the pods that a template makes."""
 
     labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    annotations: dict[str, Annotation] = {}
 
 
 class PodTemplate(Part, frozen=True, kw_only=True):
@@ -225,6 +220,7 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     load_balancer_source_ranges: tuple[str, ...] = ()
     external_traffic_policy: Policy = "Cluster"
     internal_traffic_policy: Policy = "Cluster"
+    traffic_distribution: Distribution | None = None
     session_affinity: Literal["None", "ClientIP"] = "None"
     session_affinity_config: SessionAffinityConfig | None = None
     health_check_node_port: OptionalPort = 0
@@ -338,56 +334,6 @@ class ServiceCIDR(Part, frozen=True, kw_only=True):
     kind: Literal["ServiceCIDR"] = "ServiceCIDR"
     metadata: ObjectMeta
     spec: ServiceCIDRSpec = ServiceCIDRSpec()
-
-
-class DetectLocal(Part, frozen=True, kw_only=True):
-    """What tells local traffic in the two interface modes."""
-
-    bridge_interface: str = ""
-    interface_name_prefix: str = ""
-
-
-class IPTablesConfig(Part, frozen=True, kw_only=True):
-    """KubeProxyIPTablesConfiguration."""
-
-    masquerade_all: bool = False
-    masquerade_bit: Annotated[int, Meta(ge=0, le=31)] | None = None
-    localhost_node_ports: bool | None = None
-
-
-class NFTablesConfig(Part, frozen=True, kw_only=True):
-    """KubeProxyNFTablesConfiguration."""
-
-    masquerade_all: bool = False
-    masquerade_bit: Annotated[int, Meta(ge=0, le=31)] | None = None
-
-
-class ConntrackConfig(Part, frozen=True, kw_only=True):
-    """KubeProxyConntrackConfiguration; durations as Go prints them (`24h0m0s`)."""
-
-    tcp_be_liberal: bool = False
-    tcp_established_timeout: str | None = None
-    tcp_close_wait_timeout: str | None = None
-    udp_timeout: str | None = None
-    udp_stream_timeout: str | None = None
-
-
-class KubeProxyConfiguration(Part, frozen=True, kw_only=True):
-    """kubeproxy.config.k8s.io/v1alpha1 KubeProxyConfiguration, as in a cluster's kube-proxy ConfigMap."""
-
-    api_version: Literal["kubeproxy.config.k8s.io/v1alpha1"] = "kubeproxy.config.k8s.io/v1alpha1"
-    kind: Literal["KubeProxyConfiguration"] = "KubeProxyConfiguration"
-    mode: Literal["", "iptables", "nftables"] = ""
-    hostname_override: str = ""
-    bind_address: str = ""
-    cluster_cidr: str = ""
-    detect_local_mode: Literal["", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] = ""
-    detect_local: DetectLocal = DetectLocal()
-    node_port_addresses: tuple[str, ...] | None = None
-    iptables: IPTablesConfig = IPTablesConfig()
-    nftables: NFTablesConfig = NFTablesConfig()
-    conntrack: ConntrackConfig = ConntrackConfig()
-    feature_gates: dict[str, bool] = {}
 
 
 Object = Node | Pod | Deployment | Service | EndpointSlice | ServiceCIDR | KubeProxyConfiguration

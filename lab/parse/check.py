@@ -16,7 +16,7 @@ from msgspec import inspect
 from lab.model.ignored import IGNORED
 from lab.parse.mistake import Mistakes, Path, did_you_mean, listed, nearest, show
 from lab.parse.names import label_key
-from lab.parse.values import CUSTOM, LABEL_VALUE, REASONS, RULES, decode
+from lab.parse.values import CUSTOM, LABEL_VALUE, REASONS, RULES, SLOPPY, decode, decode_sloppily
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def convert(kind: type, value: dict[str, Any], at: int, out: Mistakes) -> Any:  
     if not checker(kind)(value, at, (), out):
         return None
     try:
-        return msgspec.convert(value, kind, dec_hook=decode)
+        return msgspec.convert(value, kind, dec_hook=decode_sloppily if out.lenient else decode)
     except msgspec.ValidationError as error:  # a rule that the walker does not know
         out.add(at, (), str(error))
         return None
@@ -62,12 +62,18 @@ def _checker(info: inspect.Type, where: Where) -> Checker:  # noqa: PLR0911 - on
         case inspect.BoolType():
             return _of_type(bool, "true or false")
         case inspect.StrType(max_length=length):
-            return _text(RULES.get(where) if where else None, length or LONGEST_TEXT)
+            longest = length or LONGEST_TEXT
+            return _either(_text(RULES.get(where) if where else None, longest), _text(None, longest))
         case inspect.CustomType(cls=cls):
             rule, expected = CUSTOM[cls]
-            return _text(rule, LONGEST_TEXT, expected)
+            return _either(_text(rule, LONGEST_TEXT, expected), _text(SLOPPY[cls], LONGEST_TEXT, expected))
     msg = f"no checker for {info}"
     raise TypeError(msg)
+
+
+def _either(strict: Checker, lenient: Checker) -> Checker:
+    """Return the checker that an object's origin asks for: what is in a cluster is judged by lab.parse.api_rules."""
+    return lambda value, at, path, out: (lenient if out.lenient else strict)(value, at, path, out)
 
 
 def describe(info: inspect.Type) -> str:  # noqa: PLR0911 - one for each type
@@ -103,7 +109,7 @@ def _struct(info: inspect.StructType) -> Checker:
             judge = fields.get(name)
             if judge is None:
                 if name not in ignored:
-                    out.add(at, (*path, name), "" if out.full else _unknown(name, fields), key=True)
+                    _stray(name, fields, at, path, out)
                 del value[name]
             elif part is None:  # kubectl prints null where nothing is
                 del value[name]
@@ -116,6 +122,13 @@ def _struct(info: inspect.StructType) -> Checker:
         return all(name in value for name in required)
 
     return check
+
+
+def _stray(name: str, fields: Mapping[str, object], at: int, path: Path, out: Mistakes) -> None:
+    if out.lenient:
+        out.strays.append(((*path, name), tuple(fields)))
+    else:
+        out.add(at, (*path, name), "" if out.full else _unknown(name, fields), key=True)
 
 
 def _unknown(name: str, fields: Mapping[str, object]) -> str:
@@ -162,7 +175,7 @@ def _items(judge: Checker) -> Checker:
         good = [judge(item, at, (*path, index), out) for index, item in enumerate(value)]
         if not all(good):
             value[:] = [item for item, usable in zip(value, good, strict=True) if usable]
-            out.shifted.add(at)
+            out.indices.setdefault(at, {})[path] = [index for index, usable in enumerate(good) if usable]
         return True
 
     return check
@@ -178,7 +191,7 @@ def _map(judge: Checker, key_rule: Callable[[str], str | None] | None, expected:
             out.add(at, path, f"{show(value)} is not a mapping; expected keys with {expected} each")
             return False
         for key, item in list(value.items()):
-            wrong = key_rule(key) if key_rule else None
+            wrong = key_rule(key) if key_rule and not out.lenient else None
             if wrong:
                 out.add(at, (*path, key), f"{show(key)} cannot be a label's key; expected {wrong}", key=True)
             if wrong or not judge(item, at, (*path, key), out):

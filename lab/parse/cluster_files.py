@@ -1,131 +1,103 @@
 """A real cluster's objects, as `kubectl get -o yaml` or `-o json` prints them, and kube-proxy's configuration.
 
-JSON is decoded straight into the Structs of lab.model; only an object that does not fit goes the way that explains. A
-field that Hairpin does not know is read over here: a cluster may be newer. What the API server would refuse is refused.
+Each is decoded straight into a Struct of lab.model; only one that does not fit goes the way that explains. A field that
+Hairpin does not know is read over here: a cluster may be newer. What an API server refuses, whatever its version, is
+refused; what only newer ones refuse, such as leading zeros in addresses, means here what kube-proxy takes it for.
 """
 
 from __future__ import annotations
 
-import sys
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Address
-from pathlib import Path
 from socket import AF_INET, inet_pton
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from lab.errors import TopologyError
 from lab.model import kubernetes as k8s
 from lab.model.address import IPAddress
+from lab.model.proxy_config import KubeProxyConfiguration
+from lab.parse import api_rules, kubeadm
 from lab.parse.check import convert
-from lab.parse.cluster_rules import judge
-from lab.parse.mistake import Mistakes, listed, show, show_path
+from lab.parse.claims import Claims
+from lab.parse.files import data_of, source_of
+from lab.parse.kubeadm import Kubeadm
+from lab.parse.mistake import Mistakes, did_you_mean, listed
 from lab.parse.quick import uncollected
-from lab.parse.topology import decode_text, printable
-from lab.parse.values import CUSTOM, decode
-from lab.parse.yaml import Document, documents
+from lab.parse.sources import WHAT, Source, sources
+from lab.parse.topology import API_VERSIONS
+from lab.parse.values import decode_sloppily
 
-STDIN = "-"
 MAX_BYTES = 512 * 2**20
-MAX_YAML_NODES = 5_000_000
 CONFIG = "KubeProxyConfiguration"
-KINDS: dict[str, type[Struct]] = {
-    kind.__name__: kind
-    for kind in (k8s.Node, k8s.Service, k8s.EndpointSlice, k8s.ServiceCIDR, k8s.KubeProxyConfiguration)
+GROUPS: dict[str, str] = {
+    "Node": "",
+    "Service": "",
+    "EndpointSlice": "discovery.k8s.io",
+    "ServiceCIDR": "networking.k8s.io",
+    "Pod": "",
+    CONFIG: "kubeproxy.config.k8s.io",
 }
-_HINT = "kubectl get nodes,services,endpointslices,servicecidrs -A -o json prints what is needed"
+KINDS: dict[str, type[Struct]] = {
+    kind.__name__: kind for kind in (k8s.Node, k8s.Service, k8s.EndpointSlice, k8s.ServiceCIDR, KubeProxyConfiguration)
+}
+_WHERE = "kubectl -n kube-system get configmap kube-proxy -o yaml prints it"
+_OLD_SLICE = "discovery.k8s.io/v1beta1"  # all there was before Kubernetes 1.21
+_IS_CONFIG = re.compile(rf"^\s*[{{,]?\s*\"?kind\"?\s*:\s*\"?{CONFIG}|[{{,]\s*\"kind\"\s*:\s*\"{CONFIG}", re.MULTILINE)
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterFiles:
-    """What kube-proxy works from. `skipped`: how many objects there were of each kind that does not matter to it."""
+    """What kube-proxy works from; of a file that was read as a `whole`, also pods and what kubeadm was told.
+
+    `skipped`: how many objects there were of each kind that does not matter to it. `unknown`: the fields of
+    configurations that are read over, a sentence each.
+    """
 
     nodes: tuple[k8s.Node, ...] = ()
     services: tuple[k8s.Service, ...] = ()
     slices: tuple[k8s.EndpointSlice, ...] = ()
     service_cidrs: tuple[k8s.ServiceCIDR, ...] = ()
-    settings: tuple[k8s.KubeProxyConfiguration, ...] = ()
+    settings: tuple[KubeProxyConfiguration, ...] = ()
+    pods: tuple[k8s.Pod, ...] = ()
+    kubeadm: Kubeadm = field(default_factory=Kubeadm)
     skipped: Mapping[str, int] = field(default_factory=dict)
-
-
-class _Head(Struct):
-    """As much of an object as it takes to know what it is; a List has items."""
-
-    kind: str = ""
-    items: list[Raw] | None = None
-
-
-_HEAD = msgspec.json.Decoder(_Head)
-
-
-@dataclass(slots=True)
-class _Source:
-    """One object as it stands in its file: its kind, and how to have it plain, with its positions."""
-
-    kind: str
-    raw: Raw | None
-    document: Document | None
-    path: tuple[str | int, ...] = ()
-    offset: tuple[int, int] = (0, 0)
-
-    def plain(self) -> Any:  # noqa: ANN401 - JSON or YAML
-        if self.raw is not None:
-            return msgspec.json.decode(self.raw)
-        value: Any = self.document.value if self.document else None
-        for step in self.path:
-            value = value[step]
-        return value
+    unknown: tuple[str, ...] = ()
 
 
 def load(files: Iterable[str]) -> ClusterFiles:
     """Return the objects of several files ("-" is standard input); raises `TopologyError` naming file, line, field."""
-    return read([(data_of(name), source_of(name)) for name in files])
+    return read([(data_of(name, most=MAX_BYTES, hint=WHAT), source_of(name)) for name in files])
 
 
-def settings(name: str) -> k8s.KubeProxyConfiguration:
-    """Return the configuration in a file: KubeProxyConfiguration itself, or the ConfigMap that holds one.
+def settings(name: str) -> tuple[KubeProxyConfiguration, tuple[str, ...]]:
+    """Return the configuration in a file, and what of it is read over, a sentence each.
 
-    Raises `TopologyError` if there is none, or several.
+    The file holds KubeProxyConfiguration itself, or the ConfigMap that has one. Raises `TopologyError` if there is
+    none, or several.
     """
-    found = read([(data_of(name), source_of(name))]).settings
-    if len(found) != 1:
-        what = "no KubeProxyConfiguration" if not found else f"{len(found)} KubeProxyConfigurations"
-        hint = "kubectl -n kube-system get configmap kube-proxy -o yaml prints it"
-        raise TopologyError(f"{source_of(name)}: there is {what} here; expected one", hint=hint)
-    return found[0]
-
-
-def source_of(name: str) -> str:
-    """Return what messages call a file."""
-    return "standard input" if name == STDIN else printable(Path(name))
-
-
-def data_of(name: str) -> bytes:
-    """Return a file's bytes, or those of standard input for "-"; raises `TopologyError` if there are none."""
     source = source_of(name)
-    if name == STDIN:
-        return sys.stdin.buffer.read()
-    try:
-        with Path(name).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise TopologyError(f"{source}: there is no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it cannot be a file's name"
-        raise TopologyError(f"{source}: cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise TopologyError(f"{source}: larger than {MAX_BYTES // 2**20} MiB", hint=_HINT)
-    return data
+    found = read([(data_of(name, most=MAX_BYTES, hint=_WHERE), source)])
+    if len(found.settings) != 1:
+        what = f"{len(found.settings)} KubeProxyConfigurations" if found.settings else "no KubeProxyConfiguration"
+        raise TopologyError(f"{source}: there is {what} here; expected one", hint=_WHERE)
+    return found.settings[0], found.unknown
 
 
-def read(files: Iterable[tuple[bytes, str]]) -> ClusterFiles:
-    """Return the objects of several (data, what to call it); raises `TopologyError` with every mistake."""
-    reader = _Reader()
+def read(files: Iterable[tuple[bytes, str]], *, whole: bool = False, mode: str = "") -> ClusterFiles:
+    """Return the objects of several (data, what to call it); raises `TopologyError` with every mistake.
+
+    `whole`: pods and kubeadm's configuration, too. `mode`: what kube-proxy's configuration is taken to say ("": its own
+    word), so that one whose mode is not known here can be read.
+    """
+    reader = _Reader(kinds=KINDS | {"Pod": k8s.Pod} if whole else KINDS, mode=mode)
     with uncollected():
         for data, source in files:
             reader.file(data, source)
@@ -138,7 +110,10 @@ def read(files: Iterable[tuple[bytes, str]]) -> ClusterFiles:
         slices=tuple(of["EndpointSlice"]),
         service_cidrs=tuple(of["ServiceCIDR"]),
         settings=tuple(of[CONFIG]),
+        pods=tuple(of.get("Pod", ())),
+        kubeadm=reader.kubeadm,
         skipped=dict(sorted(reader.skipped.items())),
+        unknown=tuple(reader.unknown),
     )
 
 
@@ -146,64 +121,105 @@ def read(files: Iterable[tuple[bytes, str]]) -> ClusterFiles:
 class _Reader:
     """What was found so far, and what is wrong with it."""
 
-    found: dict[str, list[Any]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    kinds: Mapping[str, type[Struct]]
+    mode: str = ""
+    found: dict[str, list[Any]] = field(default_factory=dict)
+    kubeadm: Kubeadm = field(default_factory=Kubeadm)
     skipped: Counter[str] = field(default_factory=Counter)
+    unknown: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    seen: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
-    def file(self, data: bytes, source: str) -> None:
+    def __post_init__(self) -> None:
+        self.found = {kind: [] for kind in self.kinds}
+
+    def file(self, data: bytes, name: str) -> None:
         """Read one file; `TopologyError` at once if it is neither JSON nor YAML."""
-        for one in _json(data) or _yaml(data, source):
-            kind = KINDS.get(one.kind)
-            if one.kind == "ConfigMap":
-                self.config_map(one, source)
-            elif kind is not None:
-                self.add(one, kind, data, source)
+        for one in sources(data, name):
+            group = one.api_version.rpartition("/")[0]
+            if not one.kind:
+                text = "the field kind is missing; expected an object with apiVersion, kind and metadata"
+                self.lines.append(one.said((), text))
+            elif one.kind == "ConfigMap":
+                self.config_map(one)
+            elif one.kind not in self.kinds:
+                self.skipped[one.kind] += 1
+            elif not one.api_version:
+                expected = f"expected {API_VERSIONS[one.kind]}"
+                self.lines.append(one.said((), f"the field apiVersion is missing; {expected}"))
+            elif group != GROUPS[one.kind]:  # such as Knative's Service
+                self.skipped[f"{one.kind} of {group or 'v1'}"] += 1
             else:
-                self.skipped[one.kind or "object without a kind"] += 1
+                self.add(one, self.kinds[one.kind])
 
-    def add(self, one: _Source, kind: type[Struct], data: bytes, source: str) -> None:
+    def add(self, one: Source, kind: type[Struct]) -> None:
         """Make an object; if it does not fit, say what is wrong and where."""
-        made = None
-        mistakes = Mistakes()
-        if one.raw is not None and kind is not k8s.KubeProxyConfiguration:
-            try:
-                made = _decoder(kind).decode(one.raw)
-            except (msgspec.MsgspecError, ValueError):
-                made = None
+        out = Mistakes(lenient=True)
+        made = _quickly(one, kind)
         if made is None:
             plain = one.plain()
-            if isinstance(plain, dict) and plain.get("addressType") == "FQDN":  # kube-proxy has no use for names
+            if isinstance(plain, dict) and plain.get("addressType") == "FQDN":
                 self.skipped["EndpointSlice of names"] += 1
                 return
-            made = convert(kind, plain, 0, mistakes)
-            mistakes.kept = [wrong for wrong in mistakes.kept if not wrong.text.startswith("unknown field")]
-        if made is not None and not mistakes.kept:
-            judge(made, mistakes)
-            if one.kind != CONFIG:
-                self.claim(made, mistakes)
-        if mistakes.kept:
-            self.lines += _placed(one, mistakes, data, source)
+            if kind is KubeProxyConfiguration and self.mode and isinstance(plain, dict):
+                plain["mode"] = self.mode
+            made = convert(kind, _upgraded(plain), 0, out)
+        if made is not None:
+            rules = Mistakes()
+            api_rules.judge(made, 0, rules)
+            out.follow(rules.kept)
+        if made is not None and not out.kept:
+            self.claims.make(made, out)
+        if out.kept:
+            self.lines += [one.said(wrong.path, wrong.text, key=wrong.key) for wrong in out.kept]
+            if out.more:
+                self.lines.append(f"{one.file.name}: and {out.more} more mistakes in this {one.kind}")
         elif made is not None:
+            self.keep(one, made, out)
+
+    def keep(self, one: Source, made: Any, out: Mistakes) -> None:  # noqa: ANN401 - one of KINDS
+        """Note a good object, unless kube-proxy has no use for it."""
+        if isinstance(made, k8s.EndpointSlice) and made.address_type == "FQDN":
+            self.skipped["EndpointSlice of names"] += 1
+        elif isinstance(made, k8s.Service) and made.spec.type != "ExternalName" and not made.spec.cluster_ip:
+            self.skipped["Service without a clusterIP"] += 1
+        else:
             self.found[one.kind].append(made)
+        if isinstance(made, KubeProxyConfiguration):
+            for path, near in out.strays:
+                text = f"no such field is known: it is read over, as kube-proxy does{did_you_mean(str(path[-1]), near)}"
+                self.unknown.append(one.said(path, text, key=True))
 
-    def claim(self, made: Any, mistakes: Mistakes) -> None:  # noqa: ANN401 - one of KINDS
-        """Note the name of an object; there is one of each."""
-        key = (type(made).__name__, *made.metadata.key)
-        if key in self.seen:
-            text = f"there is a {key[0]} {show(key[2])} in the namespace {key[1]} already; expected it once"
-            mistakes.add(0, ("metadata", "name"), text)
-        self.seen[key] = key[2]
-
-    def config_map(self, one: _Source, source: str) -> None:
+    def config_map(self, one: Source) -> None:
         """Read the configuration that a ConfigMap holds; another ConfigMap does not matter."""
         plain = one.plain()
         data = plain.get("data") if isinstance(plain, dict) else None
-        text = data.get("config.conf") if isinstance(data, dict) else None
-        if isinstance(text, str) and CONFIG in text:
-            self.file(text.encode(), f"{source}, config.conf")
-        else:
+        texts = data.items() if isinstance(data, dict) else ()
+        held = [(key, text) for key, text in texts if isinstance(text, str) and _IS_CONFIG.search(text)]
+        for key, text in held:  # config.conf of kubeadm, config of EKS
+            self.file(text.encode(), f"{one.file.name}, {key}")
+        told = next((text for key, text in texts if key == "ClusterConfiguration"), None)
+        if "Pod" in self.kinds and isinstance(told, str):
+            self.kubeadm = kubeadm.read(told)
+        elif not held:
             self.skipped["ConfigMap"] += 1
+
+
+def _quickly(one: Source, kind: type[Struct]) -> Any:  # noqa: ANN401 - an instance of `kind`
+    """Return an object that fits, None if what is wrong with it must be told, or noted."""
+    if kind is KubeProxyConfiguration:
+        return None
+    try:
+        if one.raw is not None:
+            return _decoder(kind).decode(one.raw)
+        return msgspec.convert(one.value, kind, dec_hook=_decode)
+    except (msgspec.MsgspecError, ValueError):
+        return None
+
+
+@cache
+def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, dec_hook=_decode)
 
 
 def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
@@ -213,76 +229,21 @@ def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
             return IPv4Address(inet_pton(AF_INET, value))
         except (OSError, ValueError):
             pass
-    rule, _ = CUSTOM[kind]
-    if not isinstance(value, str) or rule(value):
-        raise ValueError(value)  # what is wrong with it is said when the object is read again
-    return decode(kind, value)
+    return decode_sloppily(kind, value)
 
 
-@cache
-def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_decode)
+def _upgraded(plain: Any) -> Any:  # noqa: ANN401 - JSON or YAML
+    """Return an EndpointSlice of Kubernetes before 1.21 as today's: there a topology had the node's name.
 
-
-def _json(data: bytes) -> list[_Source] | None:
-    """Return the objects of a JSON text, None if it is none."""
-    if data.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] not in (b"{", b"["):
-        return None
-    try:
-        return list(_items(msgspec.json.decode(data, type=Raw), ""))
-    except msgspec.MsgspecError:
-        return None  # YAML's flow style perhaps, or several; else its reader knows the line
-
-
-def _items(raw: Raw, kind: str) -> Iterator[_Source]:
-    head = _HEAD.decode(raw)
-    if head.items is None or not head.kind.endswith("List"):
-        yield _Source(head.kind or kind, raw, None)
-        return
-    for item in head.items:
-        yield from _items(item, head.kind.removesuffix("List"))
-
-
-def _yaml(data: bytes, source: str) -> Iterator[_Source]:
-    found, spots = documents(decode_text(data, source), source, most=MAX_YAML_NODES)
-    if spots:
-        raise TopologyError([f"{source}:{spot.line}:{spot.column}: {spot.text}" for spot in spots])
-    for document in found:
-        value = document.value
-        if value is None:  # comments only
-            continue
-        if not isinstance(value, dict):
-            line, column = document.position(())
-            raise TopologyError(f"{source}:{line}:{column}: {show(value)} is no object; expected Kubernetes objects")
-        kind, items = str(value.get("kind") or ""), value.get("items")
-        if not kind.endswith("List") or not isinstance(items, list):
-            yield _Source(kind, None, document)
-            continue
-        for index, item in enumerate(items):
-            own = item.get("kind") if isinstance(item, dict) else None
-            yield _Source(str(own or kind.removesuffix("List")), None, document, ("items", index))
-
-
-def _placed(one: _Source, mistakes: Mistakes, data: bytes, source: str) -> Iterator[str]:
-    """Yield each mistake with its place; of JSON, the object alone is read again, as YAML, for its positions."""
-    document, above, before = one.document, 0, 0
-    if one.raw is not None:
-        raw = bytes(one.raw)
-        start = data.find(raw)
-        above, before = data.count(b"\n", 0, start), start - (data.rfind(b"\n", 0, start) + 1)
-        text = raw.decode("utf-8", "replace").replace("\t", " ")
-        try:
-            document = documents(text, source)[0][0]
-        except TopologyError:  # JSON that is no YAML: the object's place has to do
-            document = None
-    for wrong in mistakes.kept:
-        path = (*one.path, *wrong.path)
-        line, column = document.position(path, key=wrong.key) if document else (1, 1)
-        column += before if line == 1 else 0
-        where = f"{show_path(path)}: " if path else ""
-        yield f"{source}:{line + above}:{column}: {where}{wrong.text}"
-    if mistakes.more:
-        yield f"{source}: and {mistakes.more} more mistakes in this {one.kind}"
+    Source: pkg/apis/discovery/v1beta1/conversion.go.
+    """
+    if not isinstance(plain, dict) or plain.get("apiVersion") != _OLD_SLICE:
+        return plain
+    for endpoint in plain.get("endpoints") or ():
+        topology = endpoint.pop("topology", None) if isinstance(endpoint, dict) else None
+        if isinstance(topology, dict) and _HOSTNAME in topology:
+            endpoint.setdefault("nodeName", topology[_HOSTNAME])
+    return {**plain, "apiVersion": "discovery.k8s.io/v1"}
 
 
 def skipped_text(skipped: Mapping[str, int]) -> str:

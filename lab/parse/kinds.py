@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.controllers.amend import Key, key_of
-from lab.controllers.endpoints import CONTROLLER
 from lab.errors import TopologyError
 from lab.model.kubernetes import Deployment, EndpointSlice, Node, Pod, Service, ServiceCIDR
-from lab.model.labels import MANAGED_BY
 from lab.model.status import shown
 from lab.parse.mistake import did_you_mean, listed, show
 from lab.parse.place import refuse
@@ -63,21 +60,6 @@ def find(cluster: Cluster, kind: str, text: str) -> Named:
         raise TopologyError(f"{show(text)} means several; expected {listed(shown(one.metadata) for one in inside)}")
     names = [shown(one.metadata) for one in every]
     raise TopologyError(f"there is no {kind} {show(text)}; expected {listed(names)}{did_you_mean(text, names)}")
-
-
-def deletable(cluster: Cluster, kind: str, text: str) -> Key:
-    """Return the key of the object to delete; what would be made again at once is refused."""
-    one = find(cluster, kind, text)
-    if isinstance(one, EndpointSlice) and one.metadata.labels.get(MANAGED_BY) == CONTROLLER:
-        selected = any(
-            service.metadata.key == one.service_key and service.spec.selector for service in cluster.services
-        )
-        if selected:
-            raise TopologyError(
-                f"EndpointSlice {shown(one.metadata)} follows from its Service's selector: it would be back at once",
-                hint="take its pods out instead: invoke lab.condition POD unready",
-            )
-    return key_of(one)
 
 
 def _every(cluster: Cluster, kind: str) -> Sequence[Named]:

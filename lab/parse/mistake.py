@@ -39,12 +39,16 @@ class Mistake:
 class Mistakes:
     """A collector: keeps the first `SHOWN` mistakes and counts the others.
 
-    `shifted` are the objects that lost an item of a list: indices in what is left of them lead astray.
+    `lenient`: only types are judged, as the objects of a cluster are by kube-proxy: fields that nobody knows are
+    `strays`, each with the fields it might have been, and addresses may have leading zeros. `indices`: which items are
+    left of lists that lost some, by object and path.
     """
 
     kept: list[Mistake] = field(default_factory=list)
     more: int = 0
-    shifted: set[int] = field(default_factory=set)
+    lenient: bool = False
+    strays: list[tuple[Path, tuple[str, ...]]] = field(default_factory=list)
+    indices: dict[int, dict[Path, list[int]]] = field(default_factory=dict)
 
     def add(self, at: int, path: Path, text: str, *, key: bool = False, certain: bool = True) -> None:
         """Keep a mistake, or only count it when there are many already."""
@@ -53,10 +57,34 @@ class Mistakes:
         else:
             self.kept.append(Mistake(at=at, path=path, text=text, key=key, certain=certain))
 
+    def follow(self, others: Iterable[Mistake]) -> None:
+        """Keep mistakes of what is left of objects, but for those that may follow from one that is kept already.
+
+        Their paths count the items that are left; they get the places of the items in the file.
+        """
+        before = tuple(self.kept)
+        for one in others:
+            path = self._original(one.at, one.path)
+            if not any(other.at == one.at and _overlap(path, other.path) for other in before):
+                self.add(one.at, path, one.text, key=one.key)
+
+    def _original(self, at: int, path: Path) -> Path:
+        lost = self.indices.get(at, {})
+        found: Path = ()
+        for step in path:
+            left = lost.get(found)
+            found = (*found, left[step] if left and isinstance(step, int) and step < len(left) else step)
+        return found
+
     @property
     def full(self) -> bool:
         """Whether further mistakes are only counted, so that no time need go into their texts."""
         return len(self.kept) >= SHOWN
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Return whether one path leads to a part of what the other leads to."""
+    return all(mine == theirs for mine, theirs in zip(one, other, strict=False))
 
 
 def show(value: object) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lab.errors import TopologyError
-from lab.model.cluster import ROUTER, cluster_ips, gateway, networks, node_addresses, pod_addresses, pod_netns
+from lab.model.cluster import ROUTER, cluster_ips, gateway, headless, networks, node_addresses, pod_addresses, pod_netns
 from lab.parse.mistake import did_you_mean, listed, show
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from lab.model.address import IPAddress
     from lab.model.cluster import Cluster
@@ -40,7 +40,8 @@ MAX_TEXT = 1024
 class Place:
     """A pod, node, client, router or Service; `netns` is "" for a Service, `namespace` is "" for what has none.
 
-    `ports` are (name, number, protocol): a Service's own, or those that a pod declares.
+    `ports` are (name, number, protocol): a Service's own, or those that a pod declares. `published`: of a headless
+    Service, what DNS gives for its name: the addresses of its ready endpoints, which are not its own.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Place:
     netns: str = ""
     addresses: tuple[IPAddress, ...] = ()
     ports: tuple[tuple[str, int, str], ...] = ()
+    published: tuple[IPAddress, ...] = ()
 
     @property
     def typed(self) -> str:
@@ -73,26 +75,49 @@ class Place:
 def places(cluster: Cluster) -> list[Place]:
     """Return everything that has a name: Services, pods, nodes, clients, the router."""
     network = cluster.spec.network
+    published = _published(cluster)
     router = tuple(gateway(one) for text in (network.node_cidr, network.client_cidr) for one in networks(text))
     return [
-        *map(_service, cluster.services),
+        *(_service(one, published) for one in cluster.services),
         *map(_pod, cluster.pods),
         *(
             Place(kind="node", name=one.metadata.name, netns=one.metadata.name, addresses=node_addresses(one))
             for one in cluster.nodes
         ),
-        *(Place(kind="client", name=one.name, netns=one.name, addresses=one.addresses) for one in cluster.spec.clients),
+        *(
+            Place(
+                kind="client",
+                name=one.name,
+                netns=one.name,
+                addresses=one.addresses,
+                ports=tuple(("", port.port, port.protocol) for port in one.ports),
+            )
+            for one in cluster.spec.clients
+        ),
         Place(kind="router", name=ROUTER, netns=ROUTER, addresses=router),
     ]
 
 
-def _service(one: Service) -> Place:
+def _published(cluster: Cluster) -> dict[tuple[str, str], tuple[IPAddress, ...]]:
+    """Return what DNS gives for each headless Service's name; by the Service's key."""
+    found: dict[tuple[str, str], tuple[IPAddress, ...]] = {
+        one.metadata.key: () for one in cluster.services if headless(one)
+    }
+    for piece in cluster.slices if found else ():
+        if piece.service_key in found:
+            ready = (one for one in piece.endpoints if one.conditions.ready is not False)
+            found[piece.service_key] += tuple(one.addresses[0] for one in ready)
+    return found
+
+
+def _service(one: Service, published: Mapping[tuple[str, str], tuple[IPAddress, ...]]) -> Place:
     return Place(
         kind="svc",
         name=one.metadata.name,
         namespace=one.metadata.namespace,
         addresses=cluster_ips(one),
         ports=tuple((port.name, port.port, port.protocol) for port in one.spec.ports),
+        published=published.get(one.metadata.key, ()),
     )
 
 

@@ -7,18 +7,9 @@ from typing import Any
 import msgspec
 
 from lab.model.cluster import Cluster
-from lab.model.kubernetes import (
-    Deployment,
-    EndpointSlice,
-    KubeProxyConfiguration,
-    Node,
-    Object,
-    Pod,
-    Service,
-    ServiceCIDR,
-    to_builtins,
-)
+from lab.model.kubernetes import Deployment, EndpointSlice, Node, Object, Pod, Service, ServiceCIDR, to_builtins
 from lab.model.lab import Lab
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.parse.values import decode
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from lab import words
 from lab.errors import TopologyError
 from lab.model.address import family_of
-from lab.model.cluster import CBR, ETH, external_addresses, full_name, gateway, node_addresses, pod_cidrs
+from lab.model.cluster import ETH, external_addresses, full_name
+from lab.model.interfaces import interfaces
 from lab.model.kubernetes import HIGHEST_PORT
 from lab.parse.mistake import did_you_mean, listed, show
 from lab.parse.place import PLACES, Kind, Place, find, places, refuse
 
 if TYPE_CHECKING:
-    from lab.model.address import IPAddress
+    from lab.model.address import Family, IPAddress
     from lab.model.cluster import Cluster
     from lab.model.request import Transport
 
@@ -57,20 +59,34 @@ def node(cluster: Cluster, text: str) -> Place:
 
 
 def destination(
-    cluster: Cluster, text: str, *, source: Place | None = None, protocol: Transport = "tcp", port: int | None = None
+    cluster: Cluster,
+    text: str,
+    *,
+    source: Place | None = None,
+    protocol: Transport = "tcp",
+    port: int | None = None,
+    family: Family | None = None,
 ) -> Destination:
     """Return where a request to `text` goes, asked from `source` (None: from anywhere).
 
     `text` is `svc/web`, `svc/web:81`, `svc/web:http`, `web.ns`, `pod/web-1:8080`, `node/node-1:30080`, an address
     with a port, or a URL. Without a port: the Service's only one, the pod's only declared one, 80 for a URL.
-    `port` is a port given apart; both at once are a mistake.
+    A headless Service is what DNS makes of it: the first of its ready endpoints' addresses; its port is what the asker
+    says, for nobody translates it.
+    `port` is a port given apart; both at once are a mistake. `family`: of several addresses the first one of it.
     Raises `TopologyError`: unknown names with the nearest, a choice of several ports, no address of the family.
     """
-    return destination_among(places(cluster), text, source=source, protocol=protocol, port=port)
+    return destination_among(places(cluster), text, source=source, protocol=protocol, port=port, family=family)
 
 
 def destination_among(
-    known: list[Place], text: str, *, source: Place | None, protocol: Transport = "tcp", port: int | None = None
+    known: list[Place],
+    text: str,
+    *,
+    source: Place | None,
+    protocol: str = "tcp",
+    port: int | None = None,
+    family: Family | None = None,
 ) -> Destination:
     """Return where a request goes, as `destination` does, of a lab's `places`."""
     refuse(text, "a destination")
@@ -87,7 +103,7 @@ def destination_among(
         return Destination(address=literal, port=number, host=host, kind="address", name=host, path=path)
     place = find(known, host, near=(source and source.namespace) or "default")
     number = _port(place, port_text, protocol, text)
-    address = _reachable(place, source, text)
+    address = _reachable(place, source, text, family)
     return Destination(address=address, port=number, host=_host(place), kind=place.kind, name=place.short, path=path)
 
 
@@ -160,13 +176,15 @@ def _choices(place: Place, ports: list[tuple[str, int, str]]) -> list[str]:
     return [f"{place.typed}:{name or number}" for name, number, _ in ports]
 
 
-def _reachable(place: Place, asker: Place | None, text: str) -> IPAddress:
+def _reachable(place: Place, asker: Place | None, text: str, family: Family | None) -> IPAddress:
     families = {family_of(one) for one in asker.addresses} if asker else set()
-    for one in place.addresses:
-        if not families or family_of(one) in families:
+    for one in place.addresses or place.published:
+        if (not families or family_of(one) in families) and family in {None, family_of(one)}:
             return one
-    if place.kind == "svc" and not place.addresses:
-        why = "has no ClusterIP (headless or ExternalName); expected one of its pods"
+    if family and any(family_of(one) != family for one in place.addresses or place.published):
+        raise TopologyError(f"{show(text)}: {place.typed} has no {family} address; expected one of its families")
+    if place.kind == "svc" and not (place.addresses or place.published):
+        why = "has no address: no ClusterIP, nor, if it is headless, a ready endpoint; expected a pod of it"
     else:
         why = f"has no address that {asker.name if asker else 'anybody'} could reach"
     raise TopologyError(f"{show(text)}: {place.typed} {why}")
@@ -179,7 +197,9 @@ def _host(place: Place) -> str:
 def sources(cluster: Cluster, text: str) -> frozenset[IPAddress]:
     """Return the addresses that `text` may mean: a pod, a client, `router`, an address, or one of a node's.
 
-    `node-1` is any address of the node, its bridges' too; `node-1/cbr0` its bridge's; `node-1/eth0` its InternalIPs.
+    `node-1` is any address of the node; `node-1/eth0` its InternalIPs; `node-1/cbr0` its bridge's. Where pods have
+    cables of their own (plugin ptp) `node-1/gateway` is what the node's end of each has; `node-1/flannel.1` (overlay
+    vxlan) its tunnel's.
     Raises `TopologyError` with the nearest name.
     """
     return sources_among(cluster, places(cluster), text)
@@ -194,11 +214,11 @@ def sources_among(cluster: Cluster, known: list[Place], text: str) -> frozenset[
     name, slash, link = text.removeprefix("node/").partition("/")
     for node in cluster.nodes:
         if node.metadata.name == name and (slash or text.startswith("node/") or _is_node(known, text)):
-            links = {CBR: frozenset(map(gateway, pod_cidrs(node))), ETH: frozenset(node_addresses(node))}
+            links = interfaces(cluster, node)
             if not slash:
-                return links[CBR] | links[ETH]
+                return frozenset(chain.from_iterable(links.values()))
             if link in links:
-                return links[link]
+                return frozenset(links[link])
             near = did_you_mean(link, links)
             raise TopologyError(f"{name} has no interface {show(link)}; expected {listed(links)}{near}")
     return frozenset(find(known, text, kinds=PLACES).addresses)
@@ -212,8 +232,9 @@ def names(cluster: Cluster) -> dict[IPAddress, str]:
     """Return who has which address: `web-1`, `svc/web`, `node-1`, `node-1/cbr0`, `client`, `router`."""
     found: dict[IPAddress, str] = {}
     for node in cluster.nodes:
-        found.update(dict.fromkeys(node_addresses(node), node.metadata.name))
-        found.update(dict.fromkeys(map(gateway, pod_cidrs(node)), f"{node.metadata.name}/{CBR}"))
+        name = node.metadata.name
+        for link, addresses in interfaces(cluster, node).items():
+            found.update(dict.fromkeys(addresses, name if link == ETH else f"{name}/{link}"))
     for place in places(cluster):
         for one in place.addresses:
             found.setdefault(one, place.short)

@@ -1,39 +1,34 @@
-"""A topology's file to a complete cluster, or to every mistake of it at once, in the order of the file."""
+"""The text of a topology to its objects, and to every mistake of it at once, in the order of the file."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import fields
 
-from lab.controllers import assemble, notes
 from lab.errors import TopologyError
 from lab.model import kubernetes as k8s
-from lab.model.lab import Lab, LabMeta
-from lab.parse import names
+from lab.model.lab import Lab
+from lab.model.proxy_config import KubeProxyConfiguration
+from lab.parse import config_rules, names
 from lab.parse.check import convert
 from lab.parse.mistake import LAB, Mistake, Mistakes, listed, nearest, show, show_path
-from lab.parse.yaml import Document, Spot, documents, place
+from lab.parse.yaml import Document, Spot, documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from msgspec import Struct
 
-    from lab.model.cluster import Cluster
-    from lab.parse.mistake import Path as Steps
-
-MAX_BYTES = 8 * 1024 * 1024
-FILE = "lab.yaml"
+    from lab.parse.mistake import Path
 
 KINDS: dict[str, type[Struct]] = {
     kind.__name__: kind
     for kind in (
         Lab, k8s.Node, k8s.Pod, k8s.Deployment, k8s.Service, k8s.EndpointSlice, k8s.ServiceCIDR,
-        k8s.KubeProxyConfiguration,
+        KubeProxyConfiguration,
     )
 }  # fmt: skip
 API_VERSIONS: dict[str, str] = {
@@ -49,16 +44,14 @@ MINIMAL = """add one:
       nodes: [node-1, node-2]"""
 
 
-@dataclass(frozen=True)
-class Completed:
-    """A topology that has no mistake: the complete cluster."""
-
-    cluster: Cluster
-
-    @cached_property
-    def notes(self) -> tuple[str, ...]:
-        """What is allowed and may still surprise, a sentence each."""
-        return notes(self.cluster)
+PASSED_OVER = frozenset({
+    "ClusterRole", "ClusterRoleBinding", "ConfigMap", "CustomResourceDefinition", "Endpoints", "Event",
+    "HorizontalPodAutoscaler", "Ingress", "IngressClass", "Lease", "LimitRange", "Namespace", "NetworkPolicy",
+    "PersistentVolume", "PersistentVolumeClaim", "PodDisruptionBudget", "PriorityClass", "ResourceQuota", "Role",
+    "RoleBinding", "RuntimeClass", "Secret", "ServiceAccount", "StorageClass",
+})  # fmt: skip
+"""Kinds that manifests have beside Services and pods, and that kube-proxy does not look at. (What makes pods, such as a
+DaemonSet, is not among them: nothing here would make them.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,7 @@ class Origin:
     """Where an object stands: its document, and the path to it (not empty in a List)."""
 
     document: Document
-    path: Steps
+    path: Path
 
 
 @dataclass(slots=True)
@@ -82,6 +75,15 @@ class Found:
     kinds: set[str] = field(default_factory=set)
     mistakes: Mistakes = field(default_factory=Mistakes)
     spots: list[Spot] = field(default_factory=list)
+    passed_over: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not read although it is there, in a sentence."""
+        if not self.passed_over:
+            return ()
+        kinds = listed([f"{number} {kind}" for kind, number in self.passed_over.items()], last="and")
+        return (f"passed over, since nothing here depends on it: {kinds}",)
 
     @property
     def broken(self) -> bool:
@@ -91,80 +93,7 @@ class Found:
     def judge(self, whole: Mistakes) -> None:
         """Add the mistakes of the lab as a whole: where the objects themselves have some, only what is certain."""
         broken = self.broken
-        for one in whole.kept:
-            if not broken or (one.certain and one.at not in self.mistakes.shifted):
-                self.mistakes.add(one.at, one.path, one.text, key=one.key)
-
-
-def load(path: Path) -> Completed:
-    """Return the complete cluster of the topology at `path`: a file, or a folder that holds lab.yaml.
-
-    Raises `TopologyError` with every mistake, as `FILE:LINE:COLUMN: path.to.field: what is wrong`.
-    """
-    file = path / FILE if _is_folder(path) else path
-    return read(read_text(file), printable(file))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name too long for the file system, or with a null byte
-        return False
-
-
-def printable(path: Path) -> str:
-    """Return a path as it can be shown in one line."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)
-
-
-def read_text(file: Path) -> str:
-    """Return the text of a topology's file; raises `TopologyError` if there is none, or too much of it."""
-    source = printable(file)
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except IsADirectoryError:
-        raise TopologyError(f"{source}: this is a folder; expected a YAML file") from None
-    except FileNotFoundError:
-        hint = f"a topology is a YAML file, or a folder with {FILE}"
-        raise TopologyError(f"{source}: there is no such file", hint=hint) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it cannot be a file's name"
-        raise TopologyError(f"{source}: cannot be read: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise TopologyError(f"{source}: larger than {MAX_BYTES // 2**20} MiB; expected a topology, some kilobytes")
-    return decode_text(data, source)
-
-
-def decode_text(data: bytes, source: str) -> str:
-    """Return the text of a file's bytes; raises `TopologyError` if they are not UTF-8 text."""
-    if b"\0" in data:
-        raise TopologyError(f"{source}: this is a binary file; expected YAML, as UTF-8 text")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line, column = place(data[: error.start].decode("utf-8", "replace"), error.start)
-        byte = data[error.start]
-        msg = f"{source}:{line}:{column}: the byte 0x{byte:02x} is not UTF-8; expected YAML, as UTF-8 text"
-        raise TopologyError(msg) from None
-
-
-def read(text: str, source: str) -> Completed:
-    """Return the complete cluster of a topology's text; `source` is what its mistakes call the file.
-
-    Raises `TopologyError` with every mistake. Where the objects themselves have some, only what is certain is said
-    of the lab as a whole: a name that is not found may be that of an object with a mistake.
-    """
-    found = objects(text, source)
-    if not found.origins and not found.spots:
-        raise TopologyError(f"{source}: there is nothing in this file; expected a topology", hint=MINIMAL)
-    whole = Mistakes()
-    cluster = assemble(found.lab or _NO_LAB, found.objects, whole)
-    found.judge(whole)
-    if found.broken or "Lab" not in found.kinds:
-        raise refusal(found, source, lab_wanted=True)
-    return Completed(cluster)
+        self.mistakes.follow(one for one in whole.kept if one.certain or not broken)
 
 
 def objects(text: str, source: str) -> Found:
@@ -177,10 +106,7 @@ def objects(text: str, source: str) -> Found:
     return found
 
 
-_NO_LAB = Lab(metadata=LabMeta(name="none"))
-
-
-def _values(doc: Document) -> Iterator[tuple[Any, Steps]]:
+def _values(doc: Document) -> Iterator[tuple[Any, Path]]:
     """Return the objects of a document, each with its path: the document itself, or the items of a List."""
     if not isinstance(doc.value, dict):
         if doc.value is not None:  # a document of comments only
@@ -210,6 +136,9 @@ def _add(found: Found, value: Any, origin: Origin) -> None:  # noqa: ANN401 - pl
     if not isinstance(value, dict):
         out.add(at, (), f"{show(value)} is not a mapping; expected an object with apiVersion, kind and metadata")
         return
+    if isinstance(kind, str) and kind in PASSED_OVER:
+        found.passed_over[kind] += 1
+        return
     if not isinstance(kind, str) or kind not in KINDS:
         out.add(at, ("kind",), _unknown_kind(kind))
         return
@@ -223,6 +152,8 @@ def _add(found: Found, value: Any, origin: Origin) -> None:  # noqa: ANN401 - pl
     if one is None:
         return
     _check_name(one, at, out)
+    if isinstance(one, KubeProxyConfiguration):
+        config_rules.judge(one, at, out)
     if isinstance(one, Lab):
         found.lab = one
     else:

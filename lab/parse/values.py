@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from lab.model import kubernetes as k8s
 from lab.model import lab as model
 from lab.model.address import IPAddress, IPNetwork
-from lab.parse import names
+from lab.model.proxy_config import KubeProxyConfiguration
+from lab.parse import names, sloppy
 from lab.parse.mistake import show
+from lab.parse.sloppy import ADDRESS, RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ADDRESS = "an address such as 10.0.0.1 or fd00::1"
-RANGE = "a range such as 10.244.0.0/16"
-_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|ms|s|m|h))+|0")
 
 
 def address(text: str) -> str | None:
@@ -60,26 +57,6 @@ def cluster_ip(text: str) -> str | None:
     return f"{wrong}, or None for a headless Service" if wrong else None
 
 
-def source_range(text: str) -> str | None:
-    """Judge one of loadBalancerSourceRanges; the API server forgives spaces around it and bits beyond its prefix."""
-    try:
-        ip_network(text.strip(), strict=False)
-    except ValueError:
-        return f"not a range: {show(text)}; expected {RANGE}"
-    return None
-
-
-def node_port_addresses(text: str) -> str | None:
-    """Judge one of kube-proxy's nodePortAddresses."""
-    wrong = cidr(text) if text != "primary" else None
-    return f"{wrong}, or primary" if wrong else None
-
-
-def duration(text: str) -> str | None:
-    """Judge a duration as Go prints it."""
-    return None if _DURATION.fullmatch(text) else f"not a duration: {show(text)}; expected one such as 24h0m0s or 30s"
-
-
 def _named(rule: Callable[[str], str | None], what: str) -> Callable[[str], str | None]:
     def judge(text: str) -> str | None:
         expected = rule(text)
@@ -93,11 +70,6 @@ def target_port(text: str) -> str | None:
     if text.isdecimal():
         return f"{show(text)} is a text; expected the number {show(int(text[:6]))} without quotes, or a port's name"
     return _named(names.port_name, "the name of a container's port")(text)
-
-
-def optional(rule: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    """Return `rule` for a field that may be empty."""
-    return lambda text: rule(text) if text else None
 
 
 LABEL_VALUE = _named(names.label_value, "a label's value")
@@ -115,32 +87,35 @@ RULES: dict[tuple[type, str], Callable[[str], str | None]] = {
     (k8s.EndpointPort, "name"): _named(names.service_port_name, "the name of an endpoint's port"),
     (k8s.ServiceSpec, "clusterIP"): cluster_ip,
     (k8s.ServiceSpec, "clusterIPs"): cluster_ip,
-    (k8s.ServiceSpec, "loadBalancerSourceRanges"): source_range,
-    (k8s.KubeProxyConfiguration, "clusterCIDR"): optional(cidrs),
-    (k8s.KubeProxyConfiguration, "nodePortAddresses"): node_port_addresses,
-    (k8s.ConntrackConfig, "tcpEstablishedTimeout"): duration,
-    (k8s.ConntrackConfig, "tcpCloseWaitTimeout"): duration,
-    (k8s.ConntrackConfig, "udpTimeout"): duration,
-    (k8s.ConntrackConfig, "udpStreamTimeout"): duration,
+    (k8s.ServiceSpec, "loadBalancerSourceRanges"): sloppy.source_range,
     (model.Network, "podCIDR"): cidrs,
     (model.Network, "serviceCIDR"): cidrs,
     (model.Network, "nodeCIDR"): cidrs,
     (model.Network, "clientCIDR"): cidrs,
+    (model.Step, "after"): sloppy.duration,
     (model.Client, "name"): _named(names.label, "the name of a client"),
     (model.LabSpec, "nodes"): _named(names.subdomain, "the name of a node"),
 }
 
 # (type, field on the wire, value) -> why this value, known elsewhere, is not taken here.
 REASONS: dict[tuple[type, str, str], str] = {
-    (k8s.KubeProxyConfiguration, "mode", "ipvs"): "kube-proxy gave IPVS up (deprecated in 1.35), Hairpin never had it",
-    (k8s.KubeProxyConfiguration, "mode", "userspace"): "kube-proxy dropped it in 1.26",
-    (k8s.KubeProxyConfiguration, "mode", "kernelspace"): "it is for Windows",
+    (KubeProxyConfiguration, "mode", "ipvs"): "kube-proxy gave IPVS up (deprecated in 1.35), Hairpin never had it",
+    (KubeProxyConfiguration, "mode", "userspace"): "kube-proxy dropped it in 1.26",
+    (KubeProxyConfiguration, "mode", "kernelspace"): "it is for Windows",
 }
 
 # A type that msgspec cannot make itself -> its rule, and what is expected.
 CUSTOM: dict[Any, tuple[Callable[[str], str | None], str]] = {IPAddress: (address, ADDRESS), IPNetwork: (cidr, RANGE)}
+SLOPPY: dict[Any, Callable[[str], str | None]] = {IPAddress: sloppy.address, IPNetwork: cidr}
 
 
 def decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
     """Make an address or a range of a text that its rule found good."""
     return ip_address(value) if kind == IPAddress else ip_network(value)
+
+
+def decode_sloppily(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
+    """Make an address or a range of a text as kube-proxy does; `ValueError` if it is none."""
+    if not isinstance(value, str) or (kind != IPAddress and cidr(value)):
+        raise ValueError(value)
+    return sloppy.address_of(value) if kind == IPAddress else ip_network(value)

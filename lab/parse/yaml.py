@@ -207,7 +207,7 @@ def documents(text: str, source: str, *, most: int = MAX_NODES) -> tuple[list[Do
     `most`: how many values it may have, those that its aliases repeat counted each time.
     Raises `TopologyError` if the text is not YAML or passes a limit; `source` is its file's name.
     """
-    control = _CONTROL.search(text)
+    control = forbidden(text)
     if control:
         line, column = place(text, control.start())
         text = f"the character {show(control.group())} is not allowed in YAML; expected text"
@@ -222,6 +222,11 @@ def documents(text: str, source: str, *, most: int = MAX_NODES) -> tuple[list[Do
     except YAMLError as error:
         raise TopologyError(f"{source}: this is not YAML: {show(str(error))}") from None
     return found, reader.spots
+
+
+def forbidden(text: str) -> re.Match[str] | None:
+    """Return the first character that YAML does not allow."""
+    return _CONTROL.search(text)
 
 
 def _compose(text: str, most: int) -> Iterator[Node]:
