@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from lab import catalogue
+from lab import catalogue, topology
 from lab.errors import TopologyError
 from lab.model.ruleset import Ruleset, TableName
 from lab.model.service import Endpoint, ServiceUnit
-from lab.parse import topology
+from lab.proxy.changed import large
 from lab.proxy.classic import render
 from lab.proxy.config import Detector, ProxyConfig
 from lab.proxy.iptables import LARGE_CLUSTER
@@ -215,20 +215,59 @@ def test_without_endpoints_everything_is_refused() -> None:
     assert not list(ruleset.chains_of("default/web"))
 
 
-def test_only_ready_endpoints_count_and_internal_policy_and_hints_are_not_known() -> None:
-    gone = replace(HERE, ready=False, terminating=True)
+def test_an_address_counts_once_and_this_nodes_before_others() -> None:
+    away, again = replace(HERE, node="node-2"), replace(HERE, port=9090)
+    ruleset = rendered(node_port=30080, external_local=True, endpoints=(away, again, THERE))
+    last = [chain.rules[-1].rsplit(" ", 1)[1] for _, chain in ruleset.chains_of("default/web")]
+    assert last == [SEP_THERE, "KUBE-SEP-SCAED2JUNAPY7G7G", "10.244.1.2:9090", "10.244.2.2:8080"]
+
+
+def test_zone_hints_are_not_known() -> None:
     hinted = replace(THERE, zone_hints=frozenset({"elsewhere"}))
-    ruleset = rendered(internal_local=True, endpoints=(gone, hinted))
-    assert rules(ruleset, "nat", f"KUBE-SVC-{HASH}") == [f'{COMMENT}" -j {SEP_THERE}']
-    assert rules(rendered(endpoints=(gone,)), "filter", "KUBE-SERVICES")
+    here = replace(HERE, zone_hints=frozenset({"here"}))
+    ruleset = rendered(replace(CONFIG, zone="here"), endpoints=(here, hinted))
+    assert len(rules(ruleset, "nat", f"KUBE-SVC-{HASH}")) == 2
 
 
 def test_many_endpoints_cost_the_comments() -> None:
-    idle = replace(THERE, ready=False)
-    ruleset = rendered(node_port=30080, external_local=True, endpoints=(HERE, THERE, *[idle] * LARGE_CLUSTER))
+    ruleset = rendered(node_port=30080, external_local=True, endpoints=(HERE, THERE, *[THERE] * LARGE_CLUSTER))
     assert rules(ruleset, "nat", f"KUBE-SVC-{HASH}") == [f"{HALF} -j {SEP_HERE}", f"-j {SEP_THERE}"]
     assert rules(ruleset, "nat", SEP_HERE)[0] == "-s 10.244.1.2/32 -j KUBE-MARK-MASQ"
     assert "Balancing rule 0" in rules(ruleset, "nat", f"KUBE-XLB-{HASH}")[-1]
+
+
+LAB = """
+apiVersion: hairpin/v1alpha1
+kind: Lab
+metadata: {name: a}
+spec: {release: classic}
+"""
+MANY = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}
+ports: [{name: "", port: 8080}]
+addressType: IPv4
+endpoints:
+- {addresses: [192.0.2.1], conditions: {ready: false}}
+"""
+
+
+@pytest.mark.parametrize(("count", "comments"), [(LARGE_CLUSTER, True), (LARGE_CLUSTER + 1, False)])
+def test_what_is_not_ready_does_not_make_a_cluster_large(count: int, *, comments: bool) -> None:
+    """Seen with kube-proxy 1.20.2: 1000 ready endpoints keep their comments beside one that is not, 1001 lose them."""
+    ready = "".join(f"- {{addresses: [198.51.{n // 200}.{1 + n % 200}]}}\n" for n in range(count))
+    cluster = topology.read(f"{LAB}{MANY}{ready}", "a").cluster
+    ruleset, _ = node_rules(cluster, "node-1")
+    assert isinstance(ruleset, Ruleset)
+    assert ("comment" in rules(ruleset, "nat", "KUBE-SVC-LOLE4ISW44XBNF3G")[0]) == comments
+    assert large(cluster)["ipv4"] != comments  # what a change is rendered with
 
 
 def test_node_ports_can_be_limited_to_addresses() -> None:
@@ -241,14 +280,6 @@ def test_node_ports_can_be_limited_to_addresses() -> None:
 def test_one_bit_cannot_mean_both() -> None:
     with pytest.raises(TopologyError, match="KUBE-MARK-DROP"):
         rendered(replace(CONFIG, masquerade_mark=0x8000))
-
-
-LAB = """
-apiVersion: hairpin/v1alpha1
-kind: Lab
-metadata: {name: a}
-spec: {release: classic}
-"""
 
 
 def test_the_classic_release_lets_loopback_be_routed_whatever_the_configuration_says() -> None:

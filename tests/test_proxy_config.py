@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -11,6 +12,7 @@ from lab.errors import TopologyError
 from lab.model import kubernetes as k8s
 from lab.model.address import Family
 from lab.model.lab import Mode
+from lab.model.proxy_config import DetectLocal, IPTablesConfig, KubeProxyConfiguration, NFTablesConfig
 from lab.proxy.config import Detector, ProxyConfig, configure
 
 
@@ -41,7 +43,7 @@ def configured(
     mode: Mode = "iptables",
     **fields: Any,  # noqa: ANN401 - any field of the configuration
 ) -> ProxyConfig:
-    settings = k8s.KubeProxyConfiguration(**{"hostname_override": "node-1", **fields})
+    settings = KubeProxyConfiguration(**{"hostname_override": "node-1", **fields})
     return configure(settings, nodes, family, mode=mode)
 
 
@@ -64,14 +66,14 @@ def test_the_defaults_are_kube_proxys() -> None:
 def test_hostname_override_says_which_node_and_an_argument_overrides_it() -> None:
     nodes = (NODE, a_node("node-2", "192.168.0.11"))
     assert configured(nodes=nodes, hostname_override=" NODE-2 ").address == ip_address("192.168.0.11")
-    settings = k8s.KubeProxyConfiguration(hostname_override="node-1")
+    settings = KubeProxyConfiguration(hostname_override="node-1")
     assert configure(settings, nodes, "ipv4", node="node-2").node == "node-2"
 
 
 def test_without_a_name_the_only_node_is_meant_and_of_several_none() -> None:
-    assert configure(k8s.KubeProxyConfiguration(), [NODE], "ipv4").node == "node-1"
+    assert configure(KubeProxyConfiguration(), [NODE], "ipv4").node == "node-1"
     with pytest.raises(TopologyError, match=r"(?s)hostnameOverride.*node-1, node-2"):
-        configure(k8s.KubeProxyConfiguration(), [NODE, a_node("node-2")], "ipv4")
+        configure(KubeProxyConfiguration(), [NODE, a_node("node-2")], "ipv4")
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,8 @@ def test_bind_address_overrides_the_address_of_its_family() -> None:
 
 def test_each_mode_reads_its_own_masquerade_fields() -> None:
     fields: dict[str, Any] = {
-        "iptables": k8s.IPTablesConfig(masquerade_bit=0, masquerade_all=True),
-        "nftables": k8s.NFTablesConfig(masquerade_bit=31),
+        "iptables": IPTablesConfig(masquerade_bit=0, masquerade_all=True),
+        "nftables": NFTablesConfig(masquerade_bit=31),
     }
     first, second = configured(**fields), configured(mode="nftables", **fields)
     assert (first.masquerade_mark, first.masquerade_all) == (0x1, True)
@@ -146,7 +148,7 @@ def test_primary_is_the_default_of_nftables_mode_only() -> None:
 
 
 def test_localhost_node_ports_can_be_switched_off() -> None:
-    assert not configured(iptables=k8s.IPTablesConfig(localhost_node_ports=False)).localhost_node_ports
+    assert not configured(iptables=IPTablesConfig(localhost_node_ports=False)).localhost_node_ports
 
 
 def test_primary_among_ranges_is_refused() -> None:
@@ -155,7 +157,7 @@ def test_primary_among_ranges_is_refused() -> None:
 
 
 def test_node_port_addresses_select_among_the_machines_own() -> None:
-    settings = k8s.KubeProxyConfiguration(node_port_addresses=("10.0.0.0/8", "10.244.0.0/16", "127.0.0.0/8"))
+    settings = KubeProxyConfiguration(node_port_addresses=("10.0.0.0/8", "10.244.0.0/16", "127.0.0.0/8"))
     own = [ip_address(text) for text in ("127.0.0.1", "192.168.0.10", "10.244.1.1", "10.9.0.1", "::1")]
     found = configure(settings, [NODE], "ipv4", interfaces=own).node_port_addresses
     assert found == tuple(map(ip_address, ("10.9.0.1", "10.244.1.1", "127.0.0.1")))
@@ -181,11 +183,11 @@ def test_node_cidr_is_the_nodes_own_range() -> None:
 def test_interfaces_detect_in_both_families() -> None:
     for family in ("ipv4", "ipv6"):
         bridge = configured(
-            family, detect_local_mode="BridgeInterface", detect_local=k8s.DetectLocal(bridge_interface="cbr0")
+            family, detect_local_mode="BridgeInterface", detect_local=DetectLocal(bridge_interface="cbr0")
         )
         assert bridge.detector == Detector(interface="cbr0")
         prefix = configured(
-            family, detect_local_mode="InterfaceNamePrefix", detect_local=k8s.DetectLocal(interface_name_prefix="veth")
+            family, detect_local_mode="InterfaceNamePrefix", detect_local=DetectLocal(interface_name_prefix="veth")
         )
         assert prefix.detector == Detector(interface="veth", prefix=True)
 
@@ -196,6 +198,13 @@ def test_an_interface_mode_without_an_interface_is_refused(mode: str) -> None:
         configured(detect_local_mode=mode)
 
 
+def test_a_prefix_that_leaves_no_letter_to_match_is_refused() -> None:
+    for prefix, refused in (("v" * 14, False), ("v" * 15, True)):
+        detect = DetectLocal(interface_name_prefix=prefix)
+        with pytest.raises(TopologyError, match="at most 14") if refused else nullcontext():
+            configured(detect_local_mode="InterfaceNamePrefix", detect_local=detect)
+
+
 def test_a_hostile_interface_is_refused() -> None:
     with pytest.raises(TopologyError, match="interface"):
-        configured(detect_local_mode="BridgeInterface", detect_local=k8s.DetectLocal(bridge_interface="br0 -j ACCEPT"))
+        configured(detect_local_mode="BridgeInterface", detect_local=DetectLocal(bridge_interface="br0 -j ACCEPT"))

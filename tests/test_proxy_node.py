@@ -11,6 +11,7 @@ from lab.model import kubernetes as k8s
 from lab.model.cluster import Cluster
 from lab.model.lab import Lab, LabMeta
 from lab.model.nft_ruleset import NftRuleset
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.ruleset import Ruleset
 from lab.proxy.node import node_rules, node_sysctls
 
@@ -44,11 +45,11 @@ CLUSTER = Cluster(
             ports=(k8s.EndpointPort(name="", port=8080),),
         ),
     ),
-    proxy=k8s.KubeProxyConfiguration(cluster_cidr="10.244.0.0/16"),
+    proxy=KubeProxyConfiguration(cluster_cidr="10.244.0.0/16"),
 )
 
 
-def proxied(settings: k8s.KubeProxyConfiguration) -> Cluster:
+def proxied(settings: KubeProxyConfiguration) -> Cluster:
     return replace(CLUSTER, proxy=settings)
 
 

@@ -22,7 +22,7 @@ from tests.test_proxy_oracle import CASES, chains
 @pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_the_pieces_are_the_whole(case: Path, mode: Mode, release: Release, family: Family, *, counters: bool) -> None:
     found = cluster_files.load([str(case / "objects.yaml")])
-    settings = cluster_files.settings(str(case / "proxy.yaml"))
+    settings, _ = cluster_files.settings(str(case / "proxy.yaml"))
     pieces = list(stream(found, settings, family, mode=mode, release=release, counters=counters))
     whole = render(
         found.services,
@@ -52,6 +52,6 @@ def test_the_pieces_are_the_whole(case: Path, mode: Mode, release: Release, fami
 def test_service_ports_are_printed_before_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(iptables, "PIECE", 0)
     found = cluster_files.load([str(CASES / "clusterip-multiport" / "objects.yaml")])
-    settings = cluster_files.settings(str(CASES / "clusterip-multiport" / "proxy.yaml"))
+    settings, _ = cluster_files.settings(str(CASES / "clusterip-multiport" / "proxy.yaml"))
     pieces = list(stream(found, settings, "ipv4"))
     assert sum(":KUBE-SVC-" in piece for piece in pieces) == sum(piece.count(":KUBE-SVC-") for piece in pieces) > 1

@@ -1,10 +1,10 @@
-"""`release: classic`: the rules that most articles show, in the shape of Kubernetes 1.20.
+"""`release: classic`: the rules that most articles show, those of Kubernetes 1.20.
 
-Read from sources, not captured from a cluster: syncProxyRules of pkg/proxy/iptables/proxier.go as it was in 1.20, and
-what kubelet installed then (pkg/kubelet/kubelet_network_linux.go): KUBE-MARK-DROP and KUBE-FIREWALL. Of what differed
-from release to release 1.20 is what counts. Unlike today nothing is dropped where it is recognised, since the nat table
-must not: it is marked, and KUBE-FIREWALL drops what is marked on INPUT and OUTPUT. A packet that is forwarded passes
-neither, and survives.
+Source: syncProxyRules of pkg/proxy/iptables/proxier.go as it was in 1.20, and what kubelet installed then
+(syncNetworkUtil, pkg/kubelet/kubelet_network_linux.go): KUBE-MARK-DROP and KUBE-FIREWALL. tests/golden/classic holds
+what the two installed in 1.20.2. Unlike today nothing is dropped where it is recognised, since the nat table must not:
+it is marked, and KUBE-FIREWALL drops what is marked on INPUT and OUTPUT. A packet that is forwarded passes neither, and
+survives.
 """
 
 from __future__ import annotations

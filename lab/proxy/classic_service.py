@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lab.model.address import IPAddress
 from lab.model.ruleset import Chain, Place, ServiceRules
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy.config import ProxyConfig
@@ -49,40 +50,58 @@ Named = Sequence[tuple[str, str]]
 def service_rules(unit: ServiceUnit, context: Context) -> ServiceRules:
     """Return the rules of one service port.
 
-    All ready endpoints count: hints, draining endpoints and internalTrafficPolicy came later.
+    All its endpoints count, once for each address: `lab.proxy.classic_units` has left out what is not ready, and hints
+    came later.
     Raises `TopologyError` if a name or an address cannot stand in a rule.
     """
     name = service_port_name(unit.namespace, unit.name, unit.port_name)
     protocol = protocol_name(unit.protocol)
     port = Port(unit, _select(unit, context.config.node), name, protocol, chain_hash(name, protocol))
     owner = f"{unit.namespace}/{unit.name}"
-    if not port.chosen.has_endpoints:
-        return ServiceRules(owner=owner, chains=(), shared=tuple(_unserved(port)))
+    shared = _frontends if port.chosen.has_endpoints else _unserved
     chains = (Chain(chain, rules, owner) for chain, rules in _chains(port, context))
-    return ServiceRules(owner=owner, chains=tuple(chains), shared=tuple(_frontends(port, context.config)))
+    return ServiceRules(owner=owner, chains=tuple(chains), shared=tuple(shared(port, context.config)))
 
 
 def _select(unit: ServiceUnit, node: str) -> Selection:
-    ready = tuple(endpoint for endpoint in unit.endpoints if endpoint.ready)
-    local = tuple(endpoint for endpoint in ready if endpoint.node == node) if unit.external_local else ()
+    """Return all endpoints, one of each address: this node's, or the first."""
+    found: dict[IPAddress, Endpoint] = {}
+    for endpoint in unit.endpoints:
+        if endpoint.address not in found or endpoint.node == node:
+            found[endpoint.address] = endpoint
+    chosen = tuple(found.values())
+    local = tuple(endpoint for endpoint in chosen if endpoint.node == node) if unit.external_local else ()
     return Selection(
-        cluster=ready,
+        cluster=chosen,
         local=local,
-        reachable=ready,
-        has_endpoints=bool(ready),
-        has_internal=bool(ready),
-        has_external=bool(local or (ready and not unit.external_local)),
+        reachable=chosen,
+        has_endpoints=bool(chosen),
+        has_internal=bool(chosen),
+        has_external=bool(local or (chosen and not unit.external_local)),
     )
 
 
-def _unserved(port: Port) -> SharedRules:
+def _has_node_port(port: Port, config: ProxyConfig) -> bool:
+    """Return whether the service port has a NodePort, and the node an address for it."""
+    return bool(port.unit.node_port) and not _without_address(port, config)
+
+
+def _without_address(port: Port, config: ProxyConfig) -> bool:
+    """Return whether there is a NodePort and no address for it: 1.20 gave up such a service port half way.
+
+    Neither its ClusterIP nor anything else led to an endpoint then: it came to no more than the empty chains.
+    """
+    return bool(port.unit.node_port and config.node_port_networks and not config.node_port_addresses)
+
+
+def _unserved(port: Port, config: ProxyConfig) -> SharedRules:
     """Yield the refusals of a service port without endpoints."""
     unit = port.unit
     comment, target = " has no endpoints", refusal(port)
     yield UNSERVED, f"{port.to(host(unit.cluster_ip), comment)} {target}"
     for address in (*unit.external_ips, *unit.load_balancer_ips):
         yield EXTERNALLY_UNSERVED, f"{port.to(host(address), comment)} {target}"
-    if unit.node_port:
+    if _has_node_port(port, config):
         yield EXTERNALLY_UNSERVED, f"{port.at(unit.node_port, comment, '-m addrtype --dst-type LOCAL ')} {target}"
 
 
@@ -100,7 +119,7 @@ def _frontends(port: Port, config: ProxyConfig) -> SharedRules:
         yield SERVICES, f"{match} -m addrtype --dst-type LOCAL -j {_external(port)}"
     for address in unit.load_balancer_ips:
         yield SERVICES, f"{port.to(host(address), ' loadbalancer IP')} -j KUBE-FW-{port.hash}"
-    if unit.node_port:
+    if _has_node_port(port, config):
         match = port.at(unit.node_port, "")
         # What comes from a loopback address must not leave the machine with it (a martian source).
         loopback = f"-s {'127.0.0.0/8' if config.family == 'ipv4' else '::1/128'} " if unit.external_local else ""
@@ -120,15 +139,17 @@ def _chains(port: Port, context: Context) -> Iterator[tuple[str, tuple[str, ...]
     """Yield the service port's own chains: KUBE-SVC, KUBE-XLB, KUBE-FW and a KUBE-SEP for each endpoint."""
     unit, config = port.unit, context.config
     about = "" if context.large else f'-m comment --comment "{port.name}" '
-    names = [named(port, endpoint) for endpoint in port.chosen.cluster]
+    endpoints = () if _without_address(port, config) else port.chosen.cluster
+    names = [named(port, endpoint) for endpoint in endpoints]
     affinity = tuple(_affine(port, names, about))
     balance = tuple(f"{about}{chance(len(names) - n)}-j {chain}" for n, (chain, _) in enumerate(names))
-    yield _service(port), (*affinity, *balance)
-    if unit.external_local:
-        yield _external(port), tuple(_external_local(port, config))
-    if unit.load_balancer_ips:
+    if port.chosen.has_endpoints:
+        yield _service(port), (*affinity, *balance)
+    if unit.external_local:  # without endpoints too: an empty chain that nothing leads to
+        yield _external(port), tuple(_external_local(port, config)) if endpoints else ()
+    if unit.load_balancer_ips and port.chosen.has_endpoints:
         yield f"KUBE-FW-{port.hash}", tuple(_firewall(port, config))
-    for endpoint, name in zip(port.chosen.cluster, names, strict=True):
+    for endpoint, name in zip(endpoints, names, strict=True):
         yield name[0], _endpoint(port, endpoint, name, about)
 
 
@@ -169,7 +190,8 @@ def _firewall(port: Port, config: ProxyConfig) -> Iterator[str]:
         if not unit.source_ranges:
             yield f"{comment} {jump}"
         for network in unit.source_ranges:
-            yield f"-s {network_text(network)} {comment} {jump}"
+            source = f"-s {network_text(network)} " if network.prefixlen else ""  # everybody is nobody in particular
+            yield f"{source}{comment} {jump}"
         if any(config.address in network for network in unit.source_ranges):
             # A node that has the load balancer's address as its own talks to it from that address.
             yield f"-s {host(address)} {comment} {jump}"

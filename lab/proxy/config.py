@@ -14,15 +14,17 @@ from typing import assert_never
 from lab.errors import TopologyError
 from lab.model.address import Family, IPAddress, IPNetwork, family_of, host_network
 from lab.model.cluster import pod_cidrs
-from lab.model.kubernetes import KubeProxyConfiguration, Node
+from lab.model.kubernetes import Node
 from lab.model.lab import Mode
 from lab.model.labels import ZONE
+from lab.model.proxy_config import KubeProxyConfiguration
+from lab.parse.sloppy import parse_address, parse_network
 from lab.proxy.names import interface_name, node_name
-from lab.proxy.sloppy import parse_address, parse_network
 
 LOOPBACK: dict[Family, IPAddress] = {"ipv4": IPv4Address("127.0.0.1"), "ipv6": IPv6Address("::1")}
 LOOPBACK_RANGE = IPv4Network("127.0.0.0/8")
 DEFAULT_MASQUERADE_BIT = 14
+_PREFIX_MAX = 14  # iptables and nft take 15 letters (IFNAMSIZ), of which one is the + or * behind a prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +167,10 @@ def _detector(settings: KubeProxyConfiguration, node: Node | None, family: Famil
             return Detector(interface=_required(settings.detect_local.bridge_interface, "bridgeInterface"))
         case "InterfaceNamePrefix":
             prefix = _required(settings.detect_local.interface_name_prefix, "interfaceNamePrefix")
+            if len(prefix) > _PREFIX_MAX:
+                raise TopologyError(
+                    f"detectLocal.interfaceNamePrefix {prefix!r}: expected at most {_PREFIX_MAX} letters"
+                )
             return Detector(interface=prefix, prefix=True)
         case _:
             assert_never(mode)

@@ -83,13 +83,12 @@ def named(port: Port, endpoint: Endpoint) -> tuple[str, str]:
 
 def masquerade_internal(port: Port, config: ProxyConfig) -> Iterator[str]:
     """Yield the rule that marks ClusterIP traffic from outside the cluster, so that replies come back through here."""
-    match = port.to(host(port.unit.cluster_ip), " cluster IP")
+    address, match = host(port.unit.cluster_ip), port.at(port.unit.port, " cluster IP")
     if config.masquerade_all:
-        yield f"{match} {MARK_MASQ}"
+        yield f"-d {address} {match} {MARK_MASQ}"
     elif config.detector:
-        destination, rest = match.split(" -p ", 1)
         source, interface = origin(config.detector, negation="! ")
-        yield f"{source}{destination} {interface}-p {rest} {MARK_MASQ}"
+        yield f"{source}-d {address} {interface}{match} {MARK_MASQ}"
 
 
 def origin(detector: Detector, *, negation: str = "") -> tuple[str, str]:

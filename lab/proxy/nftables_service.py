@@ -121,7 +121,8 @@ def service_rules(unit: ServiceUnit, config: ProxyConfig) -> NftServiceRules:
         owner=port.owner,
         chains=tuple(_chains(port)),
         sets=tuple(_affinity_sets(port)),
-        elements=(*_cluster_ip(port), *_external_addresses(port), *_node_port(port), *_hairpins(port)),
+        # The first of two elements with one key stays: an external IP that is the ClusterIP leads outside.
+        elements=(*_external_addresses(port), *_cluster_ip(port), *_node_port(port), *_hairpins(port)),
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from lab.errors import TopologyError
 from lab.model.address import FAMILIES, Family, IPAddress
 from lab.model.cluster import Cluster
-from lab.model.kubernetes import EndpointSlice, KubeProxyConfiguration, Node, Service, ServiceCIDR
+from lab.model.kubernetes import EndpointSlice, Node, Service, ServiceCIDR
 from lab.model.lab import Mode, Release
 from lab.model.nft_ruleset import NftRuleset
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.ruleset import Ruleset
-from lab.proxy import classic, iptables, nftables
+from lab.proxy import classic, classic_units, iptables, nftables
 from lab.proxy.config import configure
 from lab.proxy.services import units
 from lab.proxy.sysctls import sysctls
@@ -42,11 +43,11 @@ def render(  # noqa: PLR0913 - kube-proxy's own inputs: the API's objects, a fil
     mode = mode or settings.mode or "iptables"
     config = configure(settings, nodes, family, node=node, mode=mode, interfaces=interfaces)
     external_ips = settings.feature_gates.get("AllowServiceExternalIPs", True)
-    found = units(services, slices, family, external_ips=external_ips)
     if release == "classic":
         if mode == "nftables":
             raise TopologyError(classic.NO_NFTABLES)
-        return classic.render(found, config)
+        return classic.render(classic_units.units(services, slices, family, external_ips=external_ips), config)
+    found = units(services, slices, family, external_ips=external_ips)
     if mode == "nftables":
         ranges = [cidr for one in service_cidrs for cidr in one.spec.cidrs]
         return nftables.render(found, config, service_cidrs=ranges)

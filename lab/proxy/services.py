@@ -11,8 +11,8 @@ from lab.model.address import Family, IPAddress, IPNetwork, family_of
 from lab.model.kubernetes import EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint
 from lab.model.labels import HEADLESS, PROXY_NAME
 from lab.model.service import Endpoint, ServiceUnit
+from lab.parse.sloppy import parse_address, parse_network
 from lab.proxy.names import endpoint_text
-from lab.proxy.sloppy import parse_address, parse_network
 
 _API_FAMILY: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
 

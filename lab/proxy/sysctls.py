@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lab.model.kubernetes import KubeProxyConfiguration
-from lab.proxy.sloppy import parse_duration
+from lab.model.proxy_config import KubeProxyConfiguration
+from lab.parse.sloppy import parse_duration
 
 ROUTE_LOCALNET = "net.ipv4.conf.all.route_localnet"
 _CONNTRACK = "net.netfilter.nf_conntrack_"

@@ -175,6 +175,48 @@ def test_the_kernel_holds_every_combination_as_printed(inside: Inside, config: P
         agree(ours, held)
 
 
+RANGES = {  # as they stand in a Service -> as the kernel holds them
+    ("198.51.100.0/24", "198.51.100.0/24"): ["198.51.100.0/24"],
+    ("192.0.2.6/32", "192.0.2.7/32"): ["192.0.2.6/31"],
+    ("10.0.0.0/8", "10.244.0.0/16", "10.96.0.77/32"): ["10.0.0.0/8", "203.0.16.1"],  # the node's among them
+    ("10.96.0.0/16", "203.0.16.0/24"): ["10.96.0.0/16", "203.0.16.0/24"],
+    ("0.0.0.0/1", "128.0.0.0/1"): ["0.0.0.0/0"],
+}
+
+
+def test_the_kernel_merges_ranges_that_meet(inside: Inside) -> None:
+    base = replace(next(combinations("ipv4")), load_balancer_ips=(ip_address("203.0.16.1"),) * 2)
+    units = [
+        replace(base, name=f"web-{number}", source_ranges=tuple(map(ip_network, written)))
+        for number, written in enumerate(RANGES)
+    ]
+    listing = inside(load, render(units, CONFIG))
+    held = []
+    for rule in (entry["rule"] for entry in listing if "rule" in entry and "/" in entry["rule"]["chain"]):
+        match = rule["expr"][0]["match"]
+        assert match["op"] == "!="
+        members = match["right"]["set"] if "set" in match["right"] else [match["right"]]
+        held.append(["{addr}/{len}".format(**one["prefix"]) if "prefix" in one else one for one in members])
+    assert held == list(RANGES.values())
+
+
+def test_the_kernel_takes_what_is_as_long_as_it_may_be(inside: Inside) -> None:
+    """Names of 63 letters, a prefix of interfaces of 14, an affinity of a day, and a Service of 1500 endpoints."""
+    unit = next(one for one in combinations("ipv6") if one.affinity_seconds and one.name == "x" * 63)
+    many = tuple(
+        Endpoint(address=address("fd00:244:1111:2222:3333:4444:", number), port=65535, node=f"node-{number % 9}")
+        for number in range(1500)
+    )
+    units = (
+        replace(unit, affinity_seconds=86_400, endpoints=many[:10]),
+        replace(unit, name="y" * 63, cluster_ip=address("fd00:96::", 9999), node_port=0, endpoints=()),
+        replace(unit, name="many", cluster_ip=address("fd00:96::", 9998), affinity_seconds=0, endpoints=many),
+    )
+    config = replace(CONFIG, family="ipv6", detector=Detector(interface="v" * 14, prefix=True))
+    ours = render(units, config)
+    agree(ours, inside(load, ours))
+
+
 def test_limited_node_ports_are_looked_up_on_addresses_of_both_families(inside: Inside) -> None:
     both = []
     for family, wide in zip(FAMILIES, ("10.0.0.0/8", "fd00::/8"), strict=True):

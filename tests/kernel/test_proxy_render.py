@@ -9,7 +9,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from itertools import count, product, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ from lab.cli import namespace
 from lab.errors import TopologyError
 from lab.kernel import command, rules
 from lab.model.address import FAMILIES, Family
-from lab.model.lab import Mode
+from lab.model.lab import Mode, Release
 from lab.model.nft_ruleset import NftRuleset
 from lab.model.ruleset import BUILT_IN
 from lab.parse import cluster_files
@@ -59,10 +59,10 @@ def load_iptables(text: str, family: Family, *, counters: bool) -> str:
     return rules.save("", "iptables-nft", family)
 
 
-def load_legacy(text: str) -> str:
+def load_legacy(text: str, family: Family) -> str:
     """Load rules that iptables-nft may refuse as empty (`! -s 0.0.0.0/0`), whatever they are."""
-    rules.restore([rules.Load(netns="", tool="iptables-legacy", family="ipv4", text=text)])
-    return rules.save("", "iptables-legacy", "ipv4")
+    rules.restore([rules.Load(netns="", tool="iptables-legacy", family=family, text=text)])
+    return rules.save("", "iptables-legacy", family)
 
 
 def load_nft(text: str) -> list[dict[str, dict[str, Any]]]:
@@ -142,34 +142,43 @@ HOSTILE: tuple[Any, ...] = (
     True,
 )
 OBJECTS: dict[str, Any] = {
+    "apiVersion": "v1",
     "kind": "List",
     "items": [
         {
+            "apiVersion": "v1",
             "kind": "Node",
             "metadata": {"name": "node-1", "labels": {"topology.kubernetes.io/zone": "a"}},
-            "spec": {"podCIDR": "10.244.1.0/24"},
-            "status": {"addresses": [{"type": "InternalIP", "address": "192.168.0.10"}]},
+            "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00:10:244:1::/64"]},
+            "status": {
+                "addresses": [
+                    {"type": "InternalIP", "address": "192.168.0.10"},
+                    {"type": "InternalIP", "address": "fd00:192::10"},
+                ]
+            },
         },
         {
+            "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": "web", "namespace": "default", "labels": {"a": "b"}},
             "spec": {
                 "type": "LoadBalancer",
                 "clusterIP": "10.96.0.10",
-                "clusterIPs": ["10.96.0.10"],
-                "ipFamilies": ["IPv4"],
-                "externalIPs": ["203.0.113.7"],
+                "clusterIPs": ["10.96.0.10", "fd00:10:96::10"],
+                "ipFamilies": ["IPv4", "IPv6"],
+                "externalIPs": ["203.0.113.7", "fd00:203::7"],
                 "ports": [{"name": "http", "port": 80, "nodePort": 30080, "protocol": "TCP"}],
                 "sessionAffinity": "ClientIP",
                 "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 90}},
                 "externalTrafficPolicy": "Local",
                 "internalTrafficPolicy": "Cluster",
-                "loadBalancerSourceRanges": ["198.51.100.0/24"],
+                "loadBalancerSourceRanges": ["198.51.100.0/24", "fd00:198::/64"],
                 "healthCheckNodePort": 32000,
             },
-            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.11", "ipMode": "VIP"}]}},
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.11", "ipMode": "VIP"}, {"ip": "fd00:203::11"}]}},
         },
         {
+            "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {"name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
             "addressType": "IPv4",
@@ -178,7 +187,20 @@ OBJECTS: dict[str, Any] = {
             ],
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
         },
-        {"kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16"]}},
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "web-2", "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv6",
+            "endpoints": [{"addresses": ["fd00:10:244:1::2"], "nodeName": "node-1"}],
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "ServiceCIDR",
+            "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": ["10.96.0.0/16", "fd00:10:96::/112"]},
+        },
     ],
 }
 CONFIG: dict[str, Any] = {
@@ -186,19 +208,21 @@ CONFIG: dict[str, Any] = {
     "kind": "KubeProxyConfiguration",
     "hostnameOverride": "node-1",
     "bindAddress": "192.168.0.10",
-    "clusterCIDR": "10.244.0.0/16",
+    "clusterCIDR": "10.244.0.0/16,fd00:10:244::/56",
     "detectLocalMode": "ClusterCIDR",
     "detectLocal": {"bridgeInterface": "cbr0", "interfaceNamePrefix": "veth"},
-    "nodePortAddresses": ["192.168.0.0/24", "127.0.0.0/8"],
+    "nodePortAddresses": ["192.168.0.0/24", "127.0.0.0/8", "fd00:192::/64"],
     "iptables": {"masqueradeBit": 14, "masqueradeAll": False},
+    "nftables": {"masqueradeBit": 14},
 }
 Path_ = tuple[str | int, ...]
 
 
 def leaves(value: Any, path: Path_ = ()) -> list[Path_]:  # noqa: ANN401 - JSON is what it is
-    """Return the path to every leaf but the kinds."""
+    """Return the path to every leaf but those that say what an object is."""
     if isinstance(value, dict):
-        return [leaf for key, part in value.items() if key != "kind" for leaf in leaves(part, (*path, key))]
+        kept = {key: part for key, part in value.items() if key not in ("kind", "apiVersion")}
+        return [leaf for key, part in kept.items() for leaf in leaves(part, (*path, key))]
     if isinstance(value, list):
         return [leaf for index, part in enumerate(value) for leaf in leaves(part, (*path, index))]
     return [path]
@@ -225,13 +249,21 @@ hostile = st.one_of(
 changes = st.lists(st.tuples(st.sampled_from(PLACES), hostile), min_size=1, max_size=3)
 
 
-def attempt(edits: Edits, detect: str, mode: Mode) -> str:
+Way = tuple[Mode, Family, Release]
+WAYS: list[Way] = [
+    *(("iptables", family, release) for family in FAMILIES for release in get_args(Release)),
+    *(("nftables", family, "1.36") for family in FAMILIES),
+]
+
+
+def attempt(edits: Edits, detect: str, way: Way) -> str:
     """Return the rules of the objects with `edits`, "" if they were refused."""
     documents = deepcopy(DOCUMENTS)
     documents["config"]["detectLocalMode"] = detect
     for (name, path), value in edits:
         put(documents[name], path, value)
     files = [(json.dumps(document).encode(), name) for name, document in documents.items()]
+    mode, family, release = way
     try:
         found = cluster_files.read(files)
         ruleset = render(
@@ -239,8 +271,9 @@ def attempt(edits: Edits, detect: str, mode: Mode) -> str:
             found.slices,
             found.nodes,
             found.settings[0],
-            "ipv4",
+            family,
             mode=mode,
+            release=release,
             service_cidrs=found.service_cidrs,
             counters=False,
         )
@@ -251,8 +284,8 @@ def attempt(edits: Edits, detect: str, mode: Mode) -> str:
     return ruleset.restore_text()
 
 
-WORD = re.compile(r"[A-Za-z0-9_.,:/@+!-]+")
-SENTENCE = re.compile(r"[A-Za-z0-9_.,:;/> -]+")
+WORD = re.compile(r"[][A-Za-z0-9_.,:/@+!-]+")
+SENTENCE = re.compile(r"[][A-Za-z0-9_.,:;/> -]+")
 TARGET = re.compile(r"(KUBE-[A-Z0-9-]+|ACCEPT|DROP|REJECT|RETURN|MARK|MASQUERADE|DNAT)")
 
 
@@ -278,18 +311,19 @@ def ours(ruleset: NftRuleset) -> None:
     for chain in ruleset.chains:
         for rule in chain.rules:
             bare = re.sub(r'"[A-Za-z0-9@/:. *_-]*"', "", rule)
-            assert re.fullmatch(r"[A-Za-z0-9_.:/,@&|^=!{} -]+", bare)
+            assert re.fullmatch(r"[][A-Za-z0-9_.:/,@&|^=!{} -]+", bare)
             assert bare.count("{") == bare.count("}")
 
 
-@pytest.mark.parametrize("mode", ["iptables", "nftables"])
-def test_nothing_of_a_hostile_object_becomes_a_rule(inside: Inside, mode: Mode) -> None:
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_nothing_of_a_hostile_object_becomes_a_rule(inside: Inside, way: Way) -> None:
     """Each example is refused, or its rules load and hold nothing foreign; all are loaded at once, in turn."""
+    mode, family, _ = way
     texts: dict[str, None] = {}
     refused = count()
 
     def collect(edits: Edits, detect: str) -> None:
-        text = attempt(edits, detect, mode)
+        text = attempt(edits, detect, way)
         assert EVIL not in text.lower()
         if text:
             texts.setdefault(text)
@@ -297,7 +331,7 @@ def test_nothing_of_a_hostile_object_becomes_a_rule(inside: Inside, mode: Mode) 
             next(refused)
 
     for place, value in product(PLACES, HOSTILE):
-        for detect in DETECT if place[0] == "config" else DETECT[:1]:
+        for detect in DETECT if "detectLocal" in place[1] else DETECT[:1]:
             collect([(place, value)], detect)
     bounded = settings(max_examples=200, deadline=None, derandomize=True, database=None)
     bounded(given(changes, st.sampled_from(DETECT))(collect))()
@@ -306,10 +340,11 @@ def test_nothing_of_a_hostile_object_becomes_a_rule(inside: Inside, mode: Mode) 
     if mode == "iptables":
         for text in texts:
             harmless(text)
-        dump = inside(load_legacy, "".join(texts))
+        dump = inside(load_legacy, "".join(texts), family)
         assert all(name in BUILT_IN or name.startswith("KUBE-") for _, name in chains(dump))
     else:
-        anew = "table ip kube-proxy\ndelete table ip kube-proxy\n"
+        table = f"table {'ip' if family == 'ipv4' else 'ip6'} kube-proxy"
+        anew = f"{table}\ndelete {table}\n"
         for batch in zip_longest(*[iter(texts)] * 5, fillvalue=""):  # more is too much for an ordinary user
             listing = inside(load_nft, "".join(f"{anew}{text}" for text in batch if text))
             assert [entry["table"]["name"] for entry in listing if "table" in entry] == ["kube-proxy"]
