@@ -160,9 +160,23 @@ MEANINGS: list[tuple[str, Statement]] = [
     ),
     ("-j CHAIN", Decide("-j CHAIN", Verdict("jump", "CHAIN"))),
     ("-g CHAIN", Decide("-g CHAIN", Verdict("goto", "CHAIN"))),
-    ("-m set --match-set a src", Unknown("-m set --match-set a src", match=True)),
-    ("-m tcp --tcp-flags SYN,RST SYN", Unknown("--tcp-flags SYN,RST SYN", match=True)),
-    ("-m addrtype --dst-type BROADCAST", Unknown("--dst-type BROADCAST", match=True)),
+    ("-m set --match-set a src", Unknown("-m set --match-set a src", match=True, fixed=True)),
+    ("-m limit --limit 3/min", Unknown("-m limit --limit 3/min", match=True)),
+    ("-m tcp --tcp-flags SYN,RST SYN", Match("--tcp-flags SYN,RST SYN", "tcp flags", (Masked(2, 6),))),
+    ("-m tcp --tcp-option 2", Unknown("--tcp-option 2", match=True, fixed=True)),
+    ("-m addrtype --dst-type BROADCAST", Unknown("-m addrtype --dst-type BROADCAST", match=True, fixed=True)),
+    (
+        "-m addrtype --dst-type LOCAL --limit-iface-in",
+        Unknown("-m addrtype --dst-type LOCAL --limit-iface-in", match=True, fixed=True),
+    ),
+    ("-s 10.0.0.1/255.0.0.255", Unknown("-s 10.0.0.1/255.0.0.255", match=True, fixed=True)),
+    (
+        "-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xf0",
+        Mark("-j CONNMARK --save-mark --nfmask 0xff --ctmask 0xf0", 0xFFFF_FF0F, 0, of="ct mark", mix=0xFF),
+    ),
+    ("-j SNAT --to-source 10.0.0.1:1-9", Unknown("-j SNAT --to-source 10.0.0.1:1-9", match=False)),
+    ("-j SNAT --to-source 10.0.0.1", Masquerade("-j SNAT --to-source 10.0.0.1", ip_address("10.0.0.1"))),
+    ("-j CT --notrack", Unknown("-j CT --notrack", match=False)),
     ("-m statistic --mode nth --every 3", Unknown("-m statistic --mode nth --every 3", match=True)),
     ("-j DNAT --to-destination 10.0.0.1-10.0.0.9", Unknown("-j DNAT --to-destination 10.0.0.1-10.0.0.9", match=False)),
     ("-j ELSEWHERE", Unknown("-j ELSEWHERE", match=False)),
@@ -189,24 +203,110 @@ def test_a_comment_that_looks_like_options_is_a_comment() -> None:
     assert statements(words("-m comment --comment -j -j ACCEPT"), ())[0] == Note("-j", comment=True)
 
 
-NFT: list[tuple[str, str]] = [
-    ('{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}}', "meta skuid 0"),
-    ('{"match": {"op": "<", "left": {"payload": {"protocol": "th", "field": "dport"}}, "right": 9}}', "th dport < 9"),
-    ('{"limit": {"rate": 5, "per": "second"}}', '{"limit": {"rate": 5, "per": "second"}}'),
-    ('{"xt": {"type": "target", "name": "CT"}}', '{"xt": {"type": "target", "name": "CT"}}'),
-    ('{"log": null}', '{"log": null}'),
+NFT: list[tuple[str, list[Statement]]] = [
+    (
+        '{"match": {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": 0}}',
+        [Unknown("meta skuid 0", match=True, fixed=True)],
+    ),
+    (
+        '{"match": {"op": "<", "left": {"payload": {"protocol": "th", "field": "dport"}}, "right": 9}}',
+        [Unknown("th dport < 9", match=True, fixed=True)],
+    ),
+    (
+        '{"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "type"}}, "right": "echo-request"}}',
+        [Match("meta l4proto icmp", "protocol", ("icmp",)), Unknown("icmp type echo-request", match=True, fixed=True)],
+    ),
+    ('{"limit": {"rate": 5, "per": "second"}}', [Unknown("limit rate 5/second", match=True)]),
+    ('{"xt": {"type": "match", "name": "recent"}}', [Unknown('xt match "recent"', match=True)]),
+    ('{"xt": {"type": "match", "name": "comment"}}', [Note('xt match "comment"')]),
+    ('{"xt": {"type": "target", "name": "CT"}}', [Unknown('xt target "CT"', match=False)]),
+    ('{"xt": null}', [Unknown('{"xt": null}', match=False)]),
+    ('{"notrack": null}', [Unknown('{"notrack": null}', match=False)]),
+    ('{"log": {"prefix": "a "}}', [Note('log prefix "a "')]),
+    ('{"flow": {"op": "add", "flowtable": "@f"}}', [Note('{"flow": {"op": "add", "flowtable": "@f"}}')]),
+    (
+        '{"mangle": {"key": {"ct": {"key": "mark"}}, "value": {"|": [{"meta": {"key": "mark"}}, 1]}}}',
+        [Mark("ct mark set meta mark | 0x00000001", keep=0, flip=1, of="ct mark", mix=0xFFFF_FFFE)],
+    ),
+    ('{"snat": {"addr": "10.0.0.1"}}', [Masquerade('{"snat": {"addr": "10.0.0.1"}}', ip_address("10.0.0.1"))]),
+    (
+        '{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s", "stmt": [1]}}',
+        [Unknown("add @s { ip saddr }", match=True)],
+    ),
 ]
 
 
-@pytest.mark.parametrize(("expression", "text"), NFT)
-def test_an_expression_that_is_not_known_keeps_its_text(expression: str, text: str) -> None:
-    assert list(expressions([json.loads(expression)])) == [Unknown(text, match=True)]
+@pytest.mark.parametrize(("expression", "meant"), NFT)
+def test_an_expression_is_known_or_a_question_or_may_do_anything(expression: str, meant: list[Statement]) -> None:
+    assert list(expressions([json.loads(expression)])) == meant
 
 
 def test_what_follows_something_unknown_in_a_text_rule_belongs_to_it() -> None:
-    nft = 'table ip t {\n\tchain c {\n\t\tip saddr 10.0.0.1 limit rate 5/second accept comment "x"\n\t}\n}\n'
+    nft = 'table ip t {\n\tchain c {\n\t\tip saddr 10.0.0.1 synproxy mss 1460 accept comment "x"\n\t}\n}\n'
     (rule,) = saved_rules.read(nft, "a")[0][0].chains["c"].rules
-    assert rule.statements[-1] == Unknown('limit rate 5/second accept comment "x"', match=True)
+    assert rule.statements[-1] == Unknown('synproxy mss 1460 accept comment "x"', match=False)
+
+
+def test_what_nft_prints_behind_a_hash_may_decide_and_a_handle_does_not() -> None:
+    nft = "table ip t {\n\tchain c {\n\t\taccept # handle 3\n\t\ttcp dport 1 # recent: SET drop\n\t}\n}\n"
+    first, second = saved_rules.read(nft, "a")[0][0].chains["c"].rules
+    assert [type(one) for one in first.statements] == [Decide]
+    assert second.statements[-1] == Unknown("# recent: SET drop", match=False)
+
+
+NFTS_VIEW = """table ip filter {
+	chain FORWARD {
+		type filter hook forward priority filter; policy accept;
+		counter packets 0 bytes 0 drop
+	}
+}
+"""
+
+
+def test_nfts_text_of_iptables_nfts_tables_is_refused_for_it_leaves_out_matches() -> None:
+    tables, _ = saved_rules.read(NFTS_VIEW, "a")
+    with pytest.raises(LabError, match="is iptables-nft's"):
+        saved_rules.of_family(tables, "ipv4")
+    lower = saved_rules.read(NFTS_VIEW.replace("FORWARD", "forward"), "a")[0]
+    assert saved_rules.of_family(lower, "ipv4") == lower
+
+
+def test_nfts_json_of_iptables_nfts_tables_says_what_it_lacks() -> None:
+    rule = (
+        '{"rule": {"family": "ip", "table": "t", "chain": "C", "expr": [{"xt": {"type": "match", "name": "recent"}}]}}'
+    )
+    text = '{"nftables": [{"chain": {"family": "ip", "table": "t", "name": "C"}}, ' + rule + "]}"
+    (gap,) = saved_rules.gaps(saved_rules.read(text, "a")[0])
+    assert "iptables-save -c" in gap
+
+
+def test_a_dormant_table_meets_no_packet_and_what_is_not_walked_is_said() -> None:
+    nft = """table ip a {
+	flags dormant
+	chain c {
+		type filter hook input priority 0; policy drop;
+	}
+}
+table inet b {
+	chain c {
+		type filter hook ingress device "eth0" priority 0; policy drop;
+	}
+}
+table bridge c {
+}
+"""
+    tables, notes = saved_rules.read(nft, "a")
+    assert [table.name for table in tables] == ["b"]
+    assert [word for word in ("dormant", "ingress", "bridge") if any(word in note for note in notes)] == [
+        "dormant",
+        "ingress",
+        "bridge",
+    ]
+
+
+def test_the_elements_of_a_set_that_are_not_known_make_it_unknown() -> None:
+    nft = "table ip t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1, ( }\n\t}\n}\n"
+    assert saved_rules.read(nft, "a")[0][0].containers == {}
 
 
 def test_tcp_dport_and_ip_saddr_ask_for_their_protocol_too() -> None:
@@ -241,7 +341,9 @@ def test_every_way_to_change_a_mark_is_keep_and_flip() -> None:
     ("text", "words"),
     [
         ("", "a: there are no tables"),
-        ("-A FORWARD -j DROP\n", "a:1: '-A FORWARD -j DROP' stands outside of a table"),
+        ("-A FORWARD -j DROP\n", "a:1: '-A FORWARD -j DROP' looks like iptables -S"),
+        ("Chain INPUT (policy ACCEPT)\n", "a:1: .* looks like iptables -L"),
+        ("nonsense\n*nat\nCOMMIT\n", "a:1: 'nonsense' stands outside of a table"),
         ("*nat\n-A X -j DROP\nCOMMIT\n", "a:2: the chain 'X' is not declared"),
         ("*nat\n-A OUTPUT -s banana -j DROP\nCOMMIT\n", "a:2: .*banana.* is not a rule"),
         ('*nat\n-A OUTPUT -m comment --comment "x -j DROP\nCOMMIT\n', "a:2: .*a quote is opened and not closed"),
@@ -259,12 +361,12 @@ def test_every_way_to_change_a_mark_is_keep_and_flip() -> None:
 )
 def test_what_is_no_ruleset_is_refused_with_its_line(text: str, words: str) -> None:
     with pytest.raises(LabError, match=words):
-        saved_rules.read(text, "a")
+        rules_of(saved_rules.read(text, "a")[0])
 
 
 def _attempt(text: str) -> None:
     try:
-        saved_rules.read(text, "a")
+        rules_of(saved_rules.read(text, "a")[0])
     except LabError as error:
         assert error.message.startswith("a:")  # noqa: PT017 - it need not be refused
 

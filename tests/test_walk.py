@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from fractions import Fraction
 from ipaddress import ip_address, ip_network
+from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lab.errors import LabError
 from lab.model import kubernetes as k8s
 from lab.model.journey import Explanation, Packet, Vantage
-from lab.model.lab import Mode
+from lab.model.lab import Mode, Release
 from lab.model.netfilter import Table
+from lab.model.proxy_config import DetectLocal, IPTablesConfig, KubeProxyConfiguration, NFTablesConfig
 from lab.parse import saved_rules
+from lab.parse.asked import packet_of
 from lab.parse.cluster_files import ClusterFiles
-from lab.proxy.explain import of_objects, of_rules, packet_of
+from lab.proxy.explain import Asked, of_objects, of_rules
 from lab.proxy.walk import explain
 
 POD, NODE, ELSEWHERE = "10.244.1.77", "192.168.0.10", "198.51.100.9"
@@ -52,6 +57,7 @@ def objects(endpoints: tuple[tuple[str, str], ...] = BOTH, **spec: Any) -> Clust
         status=k8s.ServiceStatus(load_balancer=ingress),
     )
     one = k8s.EndpointSlice(
+        address_type="IPv4",
         metadata=k8s.ObjectMeta(name="web-1", labels={"kubernetes.io/service-name": "web"}),
         endpoints=tuple(
             k8s.SliceEndpoint(addresses=(ip_address(address),), node_name=node) for address, node in endpoints
@@ -61,8 +67,8 @@ def objects(endpoints: tuple[tuple[str, str], ...] = BOTH, **spec: Any) -> Clust
     return ClusterFiles(nodes=(a_node(1), a_node(2)), services=(service,), slices=(one,))
 
 
-def settings(**fields: Any) -> k8s.KubeProxyConfiguration:  # noqa: ANN401
-    return k8s.KubeProxyConfiguration(**{"hostname_override": "node-1", "cluster_cidr": "10.244.0.0/16", **fields})
+def settings(**fields: Any) -> KubeProxyConfiguration:  # noqa: ANN401
+    return KubeProxyConfiguration(**{"hostname_override": "node-1", "cluster_cidr": "10.244.0.0/16", **fields})
 
 
 def told(
@@ -71,20 +77,29 @@ def told(
     mode: Mode,
     found: ClusterFiles | None = None,
     protocol: str = "tcp",
+    release: Release = "1.36",
     **fields: Any,  # noqa: ANN401
 ) -> Explanation:
-    return of_objects(found or objects(), settings(**fields), packet_of(source, to, protocol), mode=mode)
+    packet = packet_of(source, to, protocol)
+    return of_objects(found or objects(), settings(**fields), packet, mode=mode, release=release)
 
 
 def ends(found: Explanation) -> dict[str, Fraction]:
     """Return what may become of the packet: its endpoint, or `drop`, `reject`, `unknown`, with the share of each."""
-    total: dict[str, Fraction] = {}
+    assert {journey.assumed for journey in found.journeys} == {()}
+    (total,) = cases(found).values()
+    return total
+
+
+def cases(found: Explanation) -> dict[str, dict[str, Fraction]]:
+    """Return what may become of the packet for each answer to what is not known."""
+    totals: dict[str, dict[str, Fraction]] = {}
     for journey in found.journeys:
         fate = journey.fate
         name = f"{fate.destination}:{fate.port}" if fate.kind == "accept" else fate.kind
+        total = totals.setdefault(" and ".join(one.text for one in journey.assumed), {})
         total[name] = total.get(name, Fraction(0)) + journey.share
-    assert sum(total.values()) == 1
-    return total
+    return totals
 
 
 def masqueraded(found: Explanation) -> bool:
@@ -122,6 +137,27 @@ def test_the_net_effect_is_the_references(
     assert {journey.service for journey in found.journeys} == {"default/web:http"}
 
 
+@pytest.mark.parametrize(
+    ("source", "to", "policy", "endpoints", "masked"), [one for one in EFFECT if EXTERNAL not in one]
+)
+def test_the_net_effect_was_the_same_in_the_classic_shape(
+    source: str,
+    to: str,
+    policy: str,
+    endpoints: set[str],
+    masked: bool,  # noqa: FBT001
+) -> None:
+    found = told(source, to, "iptables", objects(external_traffic_policy=policy), release="classic")
+    assert ends(found) == {end: Fraction(1, len(endpoints)) for end in endpoints}
+    assert masqueraded(found) is masked
+
+
+def test_a_marked_packet_was_dropped_on_its_way_in_or_out_and_passed_when_forwarded() -> None:
+    ranges = objects(load_balancer_source_ranges=("192.0.2.0/24",))
+    assert ends(told(NODE, VIP, "iptables", ranges, release="classic")) == {"drop": 1}
+    assert ends(told(ELSEWHERE, VIP, "iptables", ranges, release="classic")) == {VIP: 1}
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("source", "masked"), [(POD, False), (NODE, True), (ELSEWHERE, True)])
 def test_internal_policy_local_limits_the_endpoints_and_not_the_masquerading(
@@ -138,8 +174,8 @@ def test_internal_policy_local_limits_the_endpoints_and_not_the_masquerading(
 @pytest.mark.parametrize("source", [POD, NODE, ELSEWHERE])
 def test_masquerade_all_masquerades_every_cluster_ip(source: str, mode: Mode) -> None:
     fields: dict[str, Any] = {
-        "iptables": k8s.IPTablesConfig(masquerade_all=True),
-        "nftables": k8s.NFTablesConfig(masquerade_all=True),
+        "iptables": IPTablesConfig(masquerade_all=True),
+        "nftables": NFTablesConfig(masquerade_all=True),
     }
     assert masqueraded(told(source, CLUSTER_IP, mode, **fields))
 
@@ -157,8 +193,8 @@ def test_without_a_detector_no_cluster_ip_is_masqueraded_and_pods_are_outsiders(
     "fields",
     [
         {"detect_local_mode": "NodeCIDR"},
-        {"detect_local_mode": "BridgeInterface", "detect_local": k8s.DetectLocal(bridge_interface="br7")},
-        {"detect_local_mode": "InterfaceNamePrefix", "detect_local": k8s.DetectLocal(interface_name_prefix="veth")},
+        {"detect_local_mode": "BridgeInterface", "detect_local": DetectLocal(bridge_interface="br7")},
+        {"detect_local_mode": "InterfaceNamePrefix", "detect_local": DetectLocal(interface_name_prefix="veth")},
     ],
     ids=lambda fields: str(fields["detect_local_mode"]),
 )
@@ -266,19 +302,233 @@ def saved(*rules: str, table: str = "filter") -> tuple[Table, ...]:
 
 
 def through(*rules: str, table: str = "filter", source: str = ELSEWHERE, **options: Any) -> Explanation:  # noqa: ANN401
-    return of_rules(saved(*rules, table=table), packet_of(source, CLUSTER_IP, "tcp"), **options)
+    return of_rules(saved(*rules, table=table), packet_of(source, CLUSTER_IP, "tcp"), Asked(**options))
 
 
-def test_an_unknown_match_ends_the_way_and_is_named_with_its_place() -> None:
-    found = through("-A FORWARD -m set --match-set bad src -j DROP", "-A FORWARD -j ACCEPT")
-    assert ends(found) == {"unknown": 1}
-    fate = found.journeys[0].fate
-    assert fate.place == "FORWARD, saved.txt:2"
-    assert "`-m set --match-set bad src`" in fate.detail
+SET = "-m set --match-set bad src"
+
+
+def test_both_answers_to_an_unknown_match_are_followed_and_named() -> None:
+    found = through(f"-A FORWARD {SET} -j DROP", "-A FORWARD -j ACCEPT")
+    assert cases(found) == {f"`{SET}` holds": {"drop": 1}, f"`{SET}` fails": {CLUSTER_IP: 1}}
+
+
+def test_an_unknown_match_is_harmless_where_nothing_becomes_of_it() -> None:
+    found = through(f"-A FORWARD {SET} -j LOG --log-prefix x", f"-A FORWARD {SET}", "-A FORWARD -j DROP")
+    assert ends(found) == {"drop": 1}
+    assert [step.matched for step in found.journeys[0].steps if step.rule] == [None, None, True]
+
+
+def test_answers_that_come_to_the_same_are_one_way_and_said_to_be_so() -> None:
+    found = through(f"-A FORWARD {SET} -j EARLY", "-A FORWARD -j ACCEPT", "-A EARLY -s 10.0.0.0/8 -j DROP")
+    assert ends(found) == {CLUSTER_IP: 1}
+    assert any(SET in note and "makes no difference" in note for note in found.notes)
+
+
+def test_an_unknown_match_is_asked_once_of_a_set_and_each_time_of_a_limit() -> None:
+    rules = ("-A FORWARD {} -j MARK --set-xmark 0x1/0x1", "-A FORWARD {} -j DROP")
+    of_set = through(*(rule.format(SET) for rule in rules))
+    assert cases(of_set) == {f"`{SET}` holds": {"drop": 1}, f"`{SET}` fails": {CLUSTER_IP: 1}}
+    limit = "-m limit --limit 3/min"
+    limited = through(*(rule.format(limit) for rule in rules), "-A FORWARD -m mark --mark 0x1/0x1 -j REJECT")
+    assert sorted(end for case in cases(limited).values() for end in case) == [CLUSTER_IP, "drop", "reject"]
+
+
+def test_what_a_translated_packet_is_asked_is_another_question() -> None:
+    text = f"""*nat
+-A PREROUTING -p tcp {SET} -j DNAT --to-destination 10.0.0.1:1
+-A POSTROUTING {SET} -j MASQUERADE
+COMMIT
+"""
+    found = of_rules(saved_rules.read(text, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
+    translated = [one for one in found.journeys if one.fate.dnat]
+    assert {bool(one.fate.masquerade) for one in translated} == {True, False}
+
+
+QUESTIONS = [f"-m set --match-set s{number} src" for number in range(3)]
+RULES = st.lists(
+    st.tuples(
+        st.sampled_from(["PREROUTING", "FORWARD", "FORWARD", "A", "B"]),
+        st.sampled_from([*QUESTIONS, *QUESTIONS, "", "-m mark --mark 0x1/0x1", "-m mark ! --mark 0x2/0x2"]),
+        st.sampled_from(
+            [
+                *("-j DROP", "-j ACCEPT", "-j REJECT", "-j RETURN", "-j A", "-g B", "-j LOG", ""),
+                *("-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0x0"),
+                "-m statistic --mode random --probability 0.25000000000 -j DROP",
+            ]
+        ),
+    ).filter(lambda rule: len(rule[0]) > 1 or rule[2] not in {"-j A", "-g B"}),
+    min_size=2,
+    max_size=9,
+)
+
+
+@example(
+    [
+        ("PREROUTING", QUESTIONS[0], "-j MARK --set-xmark 0x1/0x1"),
+        ("FORWARD", "-m mark --mark 0x1/0x1", "-j DROP"),
+        ("FORWARD", QUESTIONS[1], "-j A"),
+        ("A", QUESTIONS[0], "-j REJECT"),
+    ]
+)
+@given(RULES)
+def test_whatever_the_answers_are_the_ways_that_fit_them_say_what_becomes_of_the_packet(
+    rules: list[tuple[str, str, str]],
+) -> None:
+    lines = [f"-A {chain} {asked} {deed}" for chain, asked, deed in (*rules, ("A", "", ""), ("B", "", ""))]
+    found = through(*lines, table="mangle")
+    for answers in product((True, False), repeat=len(QUESTIONS)):
+        known = "\n".join(lines)
+        for question, holds in zip(QUESTIONS, answers, strict=True):
+            known = known.replace(question, f"{'' if holds else '!'} -d 10.96.0.10/32")
+        said = {f"`{one}` {'holds' if holds else 'fails'}" for one, holds in zip(QUESTIONS, answers, strict=True)}
+        fitting = [one for one in found.journeys if {each.text for each in one.assumed} <= said]
+        total: dict[str, Fraction] = {}
+        for one in fitting:
+            total[one.fate.kind] = total.get(one.fate.kind, Fraction(0)) + one.share
+        assert total == {
+            end.replace(CLUSTER_IP, "accept"): share
+            for end, share in ends(through(*known.split("\n"), table="mangle")).items()
+        }
+
+
+def test_more_open_questions_than_can_be_followed_are_unknown_and_the_walk_ends() -> None:
+    rules = [f"-A FORWARD -m limit --limit {number}/min -j MARK --set-xmark {1 << number}/0" for number in range(1, 31)]
+    found = through(*rules)
+    assert "too many open questions" in next(one.fate.detail for one in found.journeys if one.fate.kind == "unknown")
+    assert len(found.journeys) < 1000
+
+
+def test_a_shadow_of_doubt_stays_on_masquerading_alone() -> None:
+    text = f"""*nat
+-A PREROUTING -d 10.96.0.10/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.244.1.2:8080
+-A POSTROUTING {SET} -m set ! --match-set pods dst -j MASQUERADE --random-fully
+COMMIT
+"""
+    found = of_rules(saved_rules.read(text, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
+    assert {end for case in cases(found).values() for end in case} == {HERE}
+    assert [bool(one.fate.masquerade) for one in found.journeys] == [True, False, False]
+
+
+def test_whether_a_pods_packet_shows_its_bridges_port_depends_on_br_netfilter() -> None:
+    found = told(POD, EXTERNAL, "iptables", release="classic")
+    assert {case.split(" (")[0] for case in cases(found)} == {
+        "it came in by a port of a bridge",
+        "it came in by no port of a bridge",
+    }
+
+
+def test_who_comes_in_by_one_interface_does_not_come_in_by_another() -> None:
+    found = through("-A FORWARD -i eth0 -j MARK --set-xmark 0x1/0x1", "-A FORWARD -i eth1 -m mark --mark 0x1 -j DROP")
+    assert ends(found) == {CLUSTER_IP: 1}
+    assert any("--interface would tell" in note for note in through("-A FORWARD -i eth0 -j DROP").notes)
+
+
+def test_the_way_out_is_asked_apart_from_the_way_in() -> None:
+    rules = ("-A FORWARD -i cni0 -o eth0 -j DROP",)
+    assert ends(through(*rules, interface="cni0", out_interface="eth0")) == {"drop": 1}
+    assert set(cases(through(*rules, interface="cni0"))) == {"it leaves by eth0", "it leaves by another one than eth0"}
+    assert ends(through(*rules, interface="eth0")) == {CLUSTER_IP: 1}
 
 
 def test_an_unknown_match_does_not_matter_where_a_known_one_fails() -> None:
     assert ends(through("-A FORWARD -d 10.0.0.1/32 -m set --match-set bad src -j DROP")) == {CLUSTER_IP: 1}
+
+
+NAT = """*mangle
+-A PREROUTING -i eth0 -j CONNMARK --set-xmark 0x80/0x80
+-A PREROUTING -j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xff
+COMMIT
+*nat
+-A POSTROUTING -m connmark --mark 0x80/0x80 -m mark --mark 0x80/0xf0 -j SNAT --to-source 192.0.2.1 --random-fully
+COMMIT
+"""
+
+
+def test_the_mark_of_the_connection_is_kept_and_restored_and_snat_names_its_address() -> None:
+    tables, _ = saved_rules.read(NAT, "a")
+    found = of_rules(tables, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"), Asked(interface="eth0"))
+    assert [str(one.fate.source) for one in found.journeys] == ["192.0.2.1"]
+    other = of_rules(tables, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"), Asked(interface="eth1"))
+    assert [one.fate.masquerade for one in other.journeys] == [""]
+
+
+@pytest.mark.parametrize(
+    ("rule", "end"),
+    [
+        ("-p tcp -m multiport --dports 22,80:90", "drop"),
+        ("-p tcp -m multiport ! --dports 22,80:90", CLUSTER_IP),
+        ("-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", "drop"),
+        ("-p tcp -m tcp --tcp-flags ALL NONE", CLUSTER_IP),
+        ("-m iprange --src-range 198.51.100.1-198.51.100.20", "drop"),
+        ("-m addrtype --dst-type MULTICAST", CLUSTER_IP),
+        ("-m addrtype --dst-type UNICAST", "drop"),
+        ("-m connmark --mark 0x1/0x1", CLUSTER_IP),
+        ("-m recent --update --seconds 30 --hitcount 6 --name A --rsource", CLUSTER_IP),
+        ("-m conntrack --ctstate DNAT", CLUSTER_IP),
+        ("-s 198.51.100.9/255.255.255.255", "drop"),
+        ("-i lo", CLUSTER_IP),
+    ],
+)
+def test_what_is_common_beside_kube_proxy_is_known(rule: str, end: str) -> None:
+    assert ends(through(f"-A FORWARD {rule} -j DROP")) == {end: 1}
+
+
+CT_MAP = """table inet fw {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ct state vmap { established : accept, related : accept, invalid : drop, new : jump fresh }
+	}
+	chain fresh {
+		tcp flags & (fin | syn) == syn counter
+		tcp flags syn / syn,ack reject with tcp reset
+		tcp flags rst drop
+		icmp type echo-request accept
+		log prefix "new " limit rate 5/second accept
+		drop
+	}
+}
+"""
+
+
+def test_a_map_of_states_and_a_limit_are_walked_in_nft() -> None:
+    found = of_rules(saved_rules.read(CT_MAP, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "udp"))
+    assert ends(of_rules(saved_rules.read(CT_MAP, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))) == {"reject": 1}
+    assert cases(found) == {"`limit rate 5/second` holds": {CLUSTER_IP: 1}, "`limit rate 5/second` fails": {"drop": 1}}
+
+
+@pytest.mark.parametrize(
+    "deed", ["notrack", "queue to 1", "redirect to :8080", "meta mark set ip dscp", "tproxy to :1"]
+)
+def test_an_unknown_deed_is_never_taken_for_a_question(deed: str) -> None:
+    nft = f"table ip t {{\n\tchain c {{\n\t\ttype filter hook forward priority 0;\n\t\t{deed}\n\t}}\n}}\n"
+    assert ends(of_rules(saved_rules.read(nft, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))) == {"unknown": 1}
+
+
+@pytest.mark.parametrize("test", ["ip daddr < 10.97.0.0", "tcp dport >= 80", "ip daddr @nowhere", "tcp dport http"])
+def test_a_comparison_that_is_not_known_is_followed_both_ways(test: str) -> None:
+    nft = f"table ip t {{\n\tchain c {{\n\t\ttype filter hook forward priority 0;\n\t\t{test} drop\n\t}}\n}}\n"
+    found = of_rules(saved_rules.read(nft, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
+    assert sorted(end for case in cases(found).values() for end in case) == [CLUSTER_IP, "drop"]
+
+
+HOOKS_OF: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("raw", "PREROUTING", ELSEWHERE, ()),
+    ("mangle", "INPUT", ELSEWHERE, ("10.96.0.10",)),
+    ("filter", "FORWARD", ELSEWHERE, ()),
+    ("filter", "OUTPUT", NODE, (NODE,)),
+    ("mangle", "POSTROUTING", ELSEWHERE, ()),
+    ("nat", "INPUT", ELSEWHERE, ("10.96.0.10",)),
+]
+
+
+@pytest.mark.parametrize(("table", "hook", "source", "local"), HOOKS_OF, ids=str)
+def test_what_is_unknown_is_named_in_every_hook(table: str, hook: str, source: str, local: tuple[str, ...]) -> None:
+    asked, done = f"-A {hook} {SET} -j DROP", f"-A {hook} -j SOMETHING --new"
+    found = through(asked, table=table, source=source, local=local)
+    assert cases(found) == {f"`{SET}` holds": {"drop": 1}, f"`{SET}` fails": {CLUSTER_IP: 1}}
+    (journey,) = through(done, table=table, source=source, local=local).journeys
+    assert (journey.fate.kind, journey.fate.detail) == ("unknown", "unknown: `-j SOMETHING --new`")
 
 
 def test_an_unknown_target_is_unknown() -> None:
@@ -290,21 +540,31 @@ def test_only_a_part_of_the_packets_meets_what_comes_after_a_chance() -> None:
     found = through(
         "-A FORWARD -m statistic --mode random --probability 0.25000000000 -j WHAT",
         "-A FORWARD -j DROP",
-        "-A WHAT -m time --weekdays Mon -j DROP",
+        "-A WHAT -m time --weekdays Mon -j ACCEPT",
     )
-    assert ends(found) == {"unknown": Fraction(1, 4), "drop": Fraction(3, 4)}
+    doubt = "`-m time --weekdays Mon`"
+    assert cases(found) == {
+        f"{doubt} holds": {CLUSTER_IP: Fraction(1, 4)},
+        f"{doubt} fails": {"drop": Fraction(1, 4)},
+        "": {"drop": Fraction(3, 4)},
+    }
 
 
 def test_an_interface_that_is_not_known_is_unknown_until_it_is_said() -> None:
     rule = "-A FORWARD -i eth7 -j DROP"
-    assert ends(through(rule)) == {"unknown": 1}
+    assert cases(through(rule)) == {
+        "it comes in by eth7": {"drop": 1},
+        "it comes in by another one than eth7": {CLUSTER_IP: 1},
+    }
     assert ends(through(rule, interface="eth7")) == {"drop": 1}
     assert ends(through(rule, interface="eth0")) == {CLUSTER_IP: 1}
 
 
 def test_a_source_port_is_unknown_until_it_is_said() -> None:
     rules = saved("-A FORWARD -p tcp -m tcp --sport 1024:65535 -j DROP")
-    assert ends(of_rules(rules, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))) == {"unknown": 1}
+    open_question = of_rules(rules, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
+    assert list(cases(open_question).values()) == [{"drop": 1}, {CLUSTER_IP: 1}]
+    assert any("--from ADDRESS:PORT would tell" in note for note in open_question.notes)
     assert ends(of_rules(rules, packet_of(f"{ELSEWHERE}:5000", CLUSTER_IP, "tcp"))) == {"drop": 1}
 
 

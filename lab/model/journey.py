@@ -9,24 +9,45 @@ from typing import Literal
 from lab.model.address import Family, IPAddress, IPNetwork, family_of
 from lab.model.netfilter import Hook, Rule
 
+Protocol = Literal["tcp", "udp", "sctp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """An answer that is not known, and taken for given on one way: there is another way with the other answer.
+
+    `text` says it in words, with the answer (`it comes in by eth0`). `subject` tells the question from other ones.
+    `field`: which of the packet's fields is asked for, if one is; `value`: what it then is, "" if that says too little.
+    """
+
+    text: str
+    holds: bool
+    subject: str = field(repr=False)
+    field: str = ""
+    value: str = ""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packet:
     """The first packet of a connection. `source_port` 0: not said; `protocol` is lower case (`tcp`).
 
-    `dnat` and `masqueraded`: what was translated so far. `service`: the service port (`namespace/name:port`) that the
-    rules on its way name.
+    `dnat` and `masqueraded`: what was translated so far; `new_source`: to which source, None if it is the node's own.
+    `service`: the service port (`namespace/name:port`) that the rules on its way name.
+    `assumed`: what cannot be known, and is taken for given.
     """
 
     source: IPAddress
     destination: IPAddress
     destination_port: int
     source_port: int = 0
-    protocol: str = "tcp"
+    protocol: Protocol = "tcp"
     mark: int = 0
+    ct_mark: int = 0
     dnat: bool = False
     masqueraded: bool = False
+    new_source: IPAddress | None = None
     service: str = ""
+    assumed: tuple[Assumption, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -40,7 +61,9 @@ class Vantage:
 
     `addresses`: the node's own, beside loopback. `pods`: ranges of the pods on this node.
     `pod_interface` and `outside_interface`: where packets from and to these come in and go out ("": not known).
-    `pod_is_bridged`: whether the former is a bridge whose frames pass iptables too (None: not known).
+    `in_interface` and `out_interface`: where this one does, whatever its addresses say.
+    `pod_is_bridged`: whether the former is a bridge whose frames pass iptables too, as br_netfilter makes them (None:
+    not known).
     `inferred` says, a sentence each, what was not told but concluded.
     """
 
@@ -49,6 +72,8 @@ class Vantage:
     pods: tuple[IPNetwork, ...] = ()
     pod_interface: str = ""
     outside_interface: str = ""
+    in_interface: str = ""
+    out_interface: str = ""
     pod_is_bridged: bool | None = None
     inferred: tuple[str, ...] = ()
 
@@ -66,7 +91,7 @@ class Step:
     """One rule that a packet met, or one thing that happened to it between rules (`rule` is None).
 
     `why`: in words, why the rule matched or did not, and what it did. `before` and `after` differ where the rule
-    changed the packet. `matched` is None if it cannot be known.
+    changed the packet. `matched` is None if it cannot be known, and the way ends there, or it makes no difference.
     """
 
     hook: Hook | Literal["ROUTING"]
@@ -85,7 +110,8 @@ class Fate:
 
     `kind`: it reached its `destination` (`accept`; `local`: on the node itself, else it was sent on), or was dropped,
     rejected, or met a rule that Hairpin does not know. `place`: the chain and rule that decided, "" if none had to.
-    `masquerade`: why the source was changed, "" if it stays. `dnat`: whether the rules chose the destination.
+    `masquerade`: why the source was changed, "" if it stays; `source`: to what, None if it is the node's own address.
+    `dnat`: whether the rules chose the destination.
     """
 
     kind: Literal["accept", "drop", "reject", "unknown"]
@@ -93,6 +119,7 @@ class Fate:
     port: int
     dnat: bool = False
     masquerade: str = ""
+    source: IPAddress | None = None
     local: bool = False
     place: str = ""
     detail: str = ""
@@ -100,11 +127,15 @@ class Fate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Journey:
-    """One of the ways that a packet may take: how likely (exactly), which steps, and where it ends."""
+    """One of the ways that a packet may take: how likely (exactly), which steps, and where it ends.
+
+    `assumed`: what is not known, and taken for given on this way; `share` is out of all packets for which it is so.
+    """
 
     share: Fraction
     steps: tuple[Step, ...] = field(repr=False)
     fate: Fate
+    assumed: tuple[Assumption, ...] = ()
 
     @property
     def service(self) -> str:
@@ -114,7 +145,10 @@ class Journey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """All that may happen to a packet; the shares of the journeys add up to 1. `notes`: what was assumed on the way."""
+    """All that may happen to a packet; `notes`: what was assumed on every way.
+
+    The shares of the journeys add up to 1, however the questions are answered that nobody can answer here.
+    """
 
     packet: Packet
     vantage: Vantage

@@ -6,7 +6,7 @@ mixes them. What no statement here can say is kept as `Unknown`, with its text. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -26,13 +26,18 @@ Field = Literal[
     "in-interface",
     "out-interface",
     "mark",
+    "ct mark",
+    "tcp flags",
     "ct state",
     "ct status",
     "source type",
     "destination type",
     "bridge port",
 ]
-"""What a packet can be asked for. `bridge port`: whether it came in by a port of a bridge (`yes` or `no`)."""
+"""What a packet can be asked for.
+
+`bridge port`: whether it came in by a port of a bridge (`yes` or `no`); `tcp flags`: the header's byte, FIN is 1.
+"""
 
 Value = IPAddress | int | str
 
@@ -144,11 +149,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Sets the packet's mark to `(mark & keep) ^ flip`: and, or, xor and set are all of this form."""
+    """Sets a mark to `(mark & keep) ^ flip ^ (other & mix)`: and, or, xor, set, save and restore are of this form.
+
+    `of`: the packet's mark, or its connection's; `other` is the other one of these two.
+    """
 
     text: str
     keep: int
     flip: int
+    of: Literal["mark", "ct mark"] = "mark"
+    mix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +184,10 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """Changes the source to the node's own address on the interface that the packet leaves by."""
+    """Changes the source to `source`; without one to the node's own address on the interface that it leaves by."""
 
     text: str
+    source: IPAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +208,15 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something that Hairpin does not know, as it is written. `match`: it asks the packet something, else it acts."""
+    """Something that Hairpin does not know, as it is written.
+
+    `match`: it asks the packet something, and holds or does not; else it may do anything. `fixed`: the same question
+    about the same packet has the same answer, as a set's; not so a limit's.
+    """
 
     text: str
     match: bool
+    fixed: bool = False
 
 
 Statement = (
@@ -228,7 +244,7 @@ class Chain:
     """
 
     name: str
-    rules: tuple[Rule, ...] = ()
+    rules: Sequence[Rule] = ()
     hook: Hook | None = None
     priority: int = 0
     policy: Literal["accept", "drop"] = "accept"
@@ -237,10 +253,15 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of one family (nft's word: ip, ip6 or inet) with its chains and containers by name."""
+    """A table of one family (nft's word: ip, ip6 or inet) with its chains and containers by name.
+
+    `lacks`: what a listing of nft's leaves out of a table that iptables-nft made: nothing, the options of matches, or
+    whole matches.
+    """
 
     family: str
     name: str
     chains: Mapping[str, Chain]
     containers: Mapping[str, Container] = field(default_factory=dict)
     iptables: bool = False
+    lacks: Literal["nothing", "options", "matches"] = "nothing"

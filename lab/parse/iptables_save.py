@@ -1,6 +1,7 @@
 """What iptables-save and ip6tables-save print (-c or not), as tables that can be walked.
 
-The text does not say its family: the addresses in it do. Several outputs may follow one another in one file.
+The text does not say its family: the addresses in it do. Several outputs may follow one another in one file. A rule is
+read when it is looked at: a packet meets few of a hundred thousand.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from lab.errors import TopologyError
 from lab.model.netfilter import Chain, Dnat, Hook, Match, Note, Rule, Table
 from lab.parse.iptables_rule import statements
 from lab.parse.iptables_words import words
+from lab.parse.lazily import Lazily
 from lab.parse.mistake import show
 
 # When a table's chains are called (linux/netfilter_ipv4.h, NF_IP_PRI_*); nat is two: sources are changed last.
@@ -28,18 +30,20 @@ _HOOKS: dict[str, Hook] = {
 }
 _CHAIN = re.compile(r":(\S+) (\S+)(?: \[\d+:\d+\])?")
 _RULE = re.compile(r"(?:\[(\d+):(\d+)\] )?-A (\S+)(?: (.*))?")
+_HINT = "expected the whole of what iptables-save -c, ip6tables-save -c or nft -j list ruleset prints"
+_SIMILAR = {"-P": "iptables -S", "-N": "iptables -S", "-A": "iptables -S", "Chain": "iptables -L"}
 _LEGACY = "tables-legacy tables present"
 FORMAT = "what iptables-save prints: *TABLE, :CHAIN and -A lines, COMMIT"
 
 
 @dataclass(slots=True)
 class _Open:
-    """A table that is being read: its chains, their rules so far, and the line that it began in."""
+    """A table that is being read: its chains, their rules' places and lines so far, and the line that it began in."""
 
     name: str
     line: int
     policies: dict[str, str] = field(default_factory=dict)
-    rules: dict[str, list[Rule]] = field(default_factory=dict)
+    rules: dict[str, list[tuple[str, int, str]]] = field(default_factory=dict)
 
 
 def looks_so(text: str) -> bool:
@@ -50,7 +54,8 @@ def looks_so(text: str) -> bool:
 def read(text: str, source: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """Return the tables of a text, and sentences about what it says is missing from it; `source` is the file's name.
 
-    The family of a table is "" when no address shows it. Raises `TopologyError` naming file and line.
+    The family of a table is "" when no address shows it. Raises `TopologyError` naming file and line, for a rule that
+    is none when it is looked at.
     """
     tables: list[Table] = []
     notes = []
@@ -80,12 +85,12 @@ def _tables(text: str, source: str) -> Iterator[Table]:
                 raise TopologyError(f"{place}: the table {table.name} has no COMMIT before {show(line)}")
             table = _begin(line[1:], number, place)
         elif table is None:
-            raise TopologyError(f"{place}: {show(line)} stands outside of a table; expected {FORMAT}")
+            raise _outside(line, place)
         elif line == "COMMIT":
             yield _closed(table)
             table = None
         else:
-            _line(table, line, place)
+            _line(table, line, source, number)
     if table is not None:
         raise TopologyError(f"{source}:{table.line}: the table {table.name} has no COMMIT: is the file complete?")
 
@@ -96,24 +101,42 @@ def _begin(name: str, number: int, place: str) -> _Open:
     return _Open(name, number)
 
 
-def _line(table: _Open, line: str, place: str) -> None:
+def _outside(line: str, place: str) -> TopologyError:
+    similar = _SIMILAR.get(line.split(maxsplit=1)[0])
+    if similar:
+        return TopologyError(f"{place}: {show(line)} looks like {similar}, which leaves out what counts", hint=_HINT)
+    return TopologyError(f"{place}: {show(line)} stands outside of a table; expected {FORMAT}", hint=_HINT)
+
+
+def _line(table: _Open, line: str, source: str, number: int) -> None:
     if chain := _CHAIN.fullmatch(line):
         table.policies[chain[1]] = chain[2]
         table.rules.setdefault(chain[1], [])
         return
+    head = line.partition("] ")[2] if line.startswith("[") else line
+    flag, _, rest = head.partition(" ")
+    name = rest.partition(" ")[0]
+    if flag != "-A" or not name:
+        raise TopologyError(f"{source}:{number}: {show(line)} is not understood; expected {FORMAT}")
+    if name not in table.rules:
+        if name not in _HOOKS:
+            raise TopologyError(f"{source}:{number}: the chain {show(name)} is not declared before its first rule")
+        table.rules[name] = []
+    table.rules[name].append((source, number, line))
+
+
+def _rule(raw: tuple[str, int, str], chains: Collection[str]) -> Rule:
+    source, number, line = raw
+    place = f"{source}:{number}"
     found = _RULE.fullmatch(line)
     if found is None:
         raise TopologyError(f"{place}: {show(line)} is not understood; expected {FORMAT}")
-    packets, octets, name, text = found.groups(default="")
-    if name not in table.rules:
-        if name not in _HOOKS:
-            raise TopologyError(f"{place}: the chain {show(name)} is not declared before its first rule")
-        table.rules[name] = []
+    packets, octets, _, text = found.groups(default="")
     try:
-        rule = rule_of(text, place, table.rules)
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        rule = rule_of(text, place, chains)
+    except (ValueError, KeyError, ZeroDivisionError, OverflowError) as error:
         raise TopologyError(f"{place}: {show(text)} is not a rule: {error}") from None
-    table.rules[name].append(replace(rule, packets=int(packets), octets=int(octets)) if packets else rule)
+    return replace(rule, packets=int(packets), octets=int(octets)) if packets else rule
 
 
 def rule_of(text: str, place: str, chains: Collection[str]) -> Rule:
@@ -126,11 +149,13 @@ def rule_of(text: str, place: str, chains: Collection[str]) -> Rule:
 def _closed(table: _Open) -> Table:
     nat = table.name == "nat"
     chains = {}
-    for name, rules in table.rules.items():
+    names = table.rules.keys()
+    for name, lines in table.rules.items():
         hook = _HOOKS.get(name)
         priority = _SOURCE_NAT if nat and name in ("POSTROUTING", "INPUT") else _PRIORITIES[table.name]
         policy: Literal["accept", "drop"] = "drop" if table.policies.get(name) == "DROP" else "accept"
-        chains[name] = Chain(name, tuple(rules), hook, priority if hook else 0, policy, nat and hook is not None)
+        rules = Lazily(lines, lambda line: _rule(line, names))
+        chains[name] = Chain(name, rules, hook, priority if hook else 0, policy, nat and hook is not None)
     return Table(family="", name=table.name, chains=chains, iptables=True)
 
 

@@ -11,6 +11,7 @@ _PIECE = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^"]++)')
 _ESCAPED = re.compile(r"\\(.)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,+\[\]-]+")
 
+ALL_BITS = 0xFFFF_FFFF
 GENERIC = ("-s", "-d", "-i", "-o", "-p")
 """What belongs to no match: kept in a block of its own, called ""."""
 _TAKES_ANY = {"--comment", "--name", "--nfacct-name"}  # their value may look like an option
@@ -108,3 +109,14 @@ def _end_of_values(rule: Sequence[str], at: int, option: str) -> int:
     while at < len(rule) and rule[at] != "!" and not (rule[at].startswith("-") and len(rule[at]) > 1):
         at += 1
     return at
+
+
+def number(text: str) -> int:
+    """Return a decimal number, or a hexadecimal one behind 0x."""
+    return int(text, 16) if text.lower().startswith("0x") else int(text)
+
+
+def mark_pair(text: str) -> tuple[int, int]:
+    """Return the value and the mask of `0x4000/0x4000`; without a mask all bits count."""
+    value, slash, mask = text.partition("/")
+    return number(value), number(mask) if slash else ALL_BITS

@@ -1,4 +1,7 @@
-"""What `nft -j list ruleset` prints (libnftables-json(5)), as tables that can be walked."""
+"""What `nft -j list ruleset` prints (libnftables-json(5)), as tables that can be walked.
+
+A rule is read when it is looked at: a packet meets few of many thousands.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from typing import Any, Literal
 
 from lab.errors import TopologyError
 from lab.model.netfilter import Chain, Container, Hook, Rule, Table
+from lab.parse import nft_rule
+from lab.parse.lazily import Lazily
 from lab.parse.mistake import show
-from lab.parse.nft_expr import NotKnownError, container, statements
+from lab.parse.nft_expr import statements
+from lab.parse.nft_value import NotKnownError, container
 from lab.parse.nft_words import words
 
 _HOOKS: dict[str, Hook] = {
@@ -29,34 +35,37 @@ _WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Recurs
 
 @dataclass(slots=True)
 class _Open:
-    """A table that is being read: its chains' objects with their rules, and its containers."""
+    """A table that is being read: its chains' objects, their rules' places and objects, and its containers."""
 
     chains: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rules: dict[str, list[Rule]] = field(default_factory=dict)
+    rules: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
+    dormant: bool = False
+    xt: bool = False
 
 
 def read(text: str, source: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     """Return the tables of ip, ip6 and inet, and sentences about what was left out; `source` is the file's name.
 
-    Raises `TopologyError` naming file and line.
+    Raises `TopologyError` naming file and line, for a rule that is none when it is looked at.
     """
     return tables_of(objects(text, source), source)
 
 
 def tables_of(listed: Iterable[tuple[str, dict[str, Any]]], source: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
-    """Return what `read` returns, of (`file:line`, object) as nft lists them."""
+    """Return what `read` returns, of (`file:line`, object) as nft lists them; a rule may have `words` and no `expr`."""
     tables: dict[tuple[str, str], _Open] = {}
     left_out: set[str] = set()
     for place, one in listed:
         try:
             _add(tables, left_out, place, one)
         except _WRONG as error:
-            raise TopologyError(f"{place}: {show(words(one))} is not understood: expected {FORMAT} ({error})") from None
+            raise _refused(place, one, error) from None
     if not tables:
         raise TopologyError(f"{source}: there are no tables of ip, ip6 or inet in this file; expected {FORMAT}")
-    notes = [f"{source}: tables of the family {family} are not walked" for family in sorted(left_out)]
-    return tuple(_closed(place, table) for place, table in tables.items()), tuple(notes)
+    notes = [f"{source}: {sentence}" for sentence in sorted(left_out)]
+    walked = {place: table for place, table in tables.items() if not table.dormant}
+    return tuple(_closed(place, table) for place, table in walked.items()), tuple(notes)
 
 
 def objects(text: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -91,18 +100,24 @@ def _add(tables: dict[tuple[str, str], _Open], left_out: set[str], place: str, o
         return
     family = _string(body["family"])
     if family not in _FAMILIES:
-        left_out.add(family)
+        left_out.add(f"tables of the family {family} are not walked")
         return
     if kind == "table":
-        tables.setdefault((family, _string(body["name"])), _Open())
+        table = tables.setdefault((family, _string(body["name"])), _Open())
+        if "dormant" in body.get("flags", ()):
+            table.dormant = True
+            left_out.add(f"the table {family} {body['name']} is dormant: no packet meets it")
         return
     table = tables.setdefault((family, _string(body["table"])), _Open())
     if kind == "chain":
         table.chains[_string(body["name"])] = body
         table.rules.setdefault(body["name"], [])
+        if body.get("hook", "input") not in _HOOKS:
+            left_out.add(f"the chain {body['name']} at the hook {body['hook']} is not walked")
     elif kind == "rule":
         handle = f" (handle {body['handle']})" if "handle" in body else ""
-        table.rules[_string(body["chain"])].append(_rule(place + handle, body))
+        table.rules[_string(body["chain"])].append((place + handle, body))
+        table.xt = table.xt or any(isinstance(one, dict) and "xt" in one for one in body.get("expr", ()))
     elif kind in ("set", "map"):
         _add_container(table, body)
 
@@ -124,6 +139,18 @@ def _add_container(table: _Open, body: dict[str, Any]) -> None:
         table.containers[name] = container(name, body.get("elem", []), remembers=remembers)
     except _WRONG:
         table.containers.pop(name, None)
+
+
+def _refused(place: str, one: object, error: Exception) -> TopologyError:
+    return TopologyError(f"{place}: {show(words(one))} is not understood: expected {FORMAT} ({error})")
+
+
+def _read_rule(raw: tuple[str, dict[str, Any]]) -> Rule:
+    place, body = raw
+    try:
+        return _rule(place, {**body, **nft_rule.rule(body["words"])} if "words" in body else body)
+    except _WRONG as error:
+        raise _refused(place, body, error) from None
 
 
 def _rule(place: str, body: dict[str, Any]) -> Rule:
@@ -152,13 +179,19 @@ def _counted(expression: Any) -> tuple[int, int] | None:  # noqa: ANN401
 
 def _closed(place: tuple[str, str], table: _Open) -> Table:
     chains = {name: _chain(name, table.chains.get(name, {}), rules) for name, rules in table.rules.items()}
-    return Table(family=place[0], name=place[1], chains=chains, containers=table.containers)
+    return Table(
+        family=place[0],
+        name=place[1],
+        chains=chains,
+        containers=table.containers,
+        lacks="options" if table.xt else "nothing",
+    )
 
 
-def _chain(name: str, body: dict[str, Any], rules: list[Rule]) -> Chain:
+def _chain(name: str, body: dict[str, Any], raw: list[tuple[str, dict[str, Any]]]) -> Chain:
     hook = _HOOKS.get(str(body.get("hook", "")))
     priority = body.get("prio", 0)
     if type(priority) is not int:
         raise TopologyError(f"the chain {show(name)}: priority {show(priority)}: expected a whole number")
     policy: Literal["accept", "drop"] = "drop" if body.get("policy") == "drop" else "accept"
-    return Chain(name, tuple(rules), hook, priority, policy, nat=body.get("type") == "nat")
+    return Chain(name, Lazily(raw, _read_rule), hook, priority, policy, nat=body.get("type") == "nat")

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 _BARE = {"accept", "drop", "return", "continue"}
-_PAYLOAD = {"ip", "ip6", "th", "tcp", "udp", "sctp"}
-_SHORT = {"iifname", "oifname", "l4proto", "nfproto", "mark"}
+_PAYLOAD = {"ip", "ip6", "th", "tcp", "udp", "sctp", "icmp", "icmpv6", "igmp", "ether", "arp"}
+_SHORT = {"iifname", "oifname", "iif", "oif", "l4proto", "nfproto", "mark"}
+_OPERATORS = {"==", "!=", "<", ">", "<=", ">="}
+_VALUE = re.compile(r'"[^"]*"|[\w.:/*@+-]+')
+_LOG = {"prefix", "group", "level", "snaplen", "queue-threshold", "flags"}
 
 
 class UnknownError(ValueError):
@@ -67,7 +70,7 @@ def _statement(read: Words) -> dict[str, Any]:
     if word in _STATEMENTS:
         read.take()
         return _STATEMENTS[word](read)
-    if word in ("meta", "mark") and "set" in read.words[read.at : read.at + 3]:
+    if word in ("meta", "mark", "ct") and "set" in read.words[read.at : read.at + 3]:
         return _mangle(read)
     left = _operand(read)
     while read.skip("."):
@@ -78,9 +81,15 @@ def _statement(read: Words) -> dict[str, Any]:
         raise UnknownError
     if read.next in ("&", "and"):
         read.take()
-        left = {"&": [left, _value(read)]}
-    operator = read.take() if read.next in ("!=", "==") else "in" if "ct" in left else "=="
-    return {"match": {"op": operator, "left": left, "right": _right(read)}}
+        left = {"&": [left, _bits(read)]}
+    loose = "ct" in left or left == {"payload": {"protocol": "tcp", "field": "flags"}}
+    operator = read.take() if read.next in _OPERATORS else "in" if loose else "=="
+    right = _right(read)
+    if read.skip("/"):  # `tcp flags syn / syn,ack`: of these bits those
+        return {
+            "match": {"op": "!=" if operator == "!=" else "==", "left": {"&": [left, _right(read)]}, "right": right}
+        }
+    return {"match": {"op": operator, "left": left, "right": right}}
 
 
 def _verdict(read: Words) -> dict[str, Any]:
@@ -101,10 +110,12 @@ def _operand(read: Words) -> dict[str, Any]:
     if word in _SHORT:
         return {"meta": {"key": word}}
     if word == "ct":
-        return {"ct": {"key": read.take("state", "status")}}
+        return {"ct": {"key": read.take("state", "status", "mark")}}
     if word == "fib":
-        flags = [read.take("saddr", "daddr")]
-        return {"fib": {"result": read.take("type"), "flags": flags}}
+        flags = [read.take("saddr", "daddr", "mark", "iif", "oif")]
+        while read.skip("."):
+            flags.append(read.take("saddr", "daddr", "mark", "iif", "oif"))
+        return {"fib": {"result": read.take("type", "oif", "oifname"), "flags": flags}}
     if word == "numgen":
         read.take("random")
         read.take("mod")
@@ -117,7 +128,9 @@ def _value(read: Words) -> Any:  # noqa: ANN401 - JSON is what it is
 
 
 def value(word: str) -> Any:  # noqa: ANN401
-    """Return a number, a prefix, a range or a text."""
+    """Return a number, a prefix, a range or a text; raises `UnknownError` for what is no value."""
+    if not _VALUE.fullmatch(word):
+        raise UnknownError
     if word.startswith('"'):
         return word.strip('"')
     if re.fullmatch(r"\d+|0x[0-9a-fA-F]+", word):
@@ -128,6 +141,17 @@ def value(word: str) -> Any:  # noqa: ANN401
     if re.fullmatch(r"[0-9a-fA-F:.]+-[0-9a-fA-F:.]+", word):
         return {"range": [value(part) for part in word.split("-")]}
     return word
+
+
+def _bits(read: Words) -> Any:  # noqa: ANN401
+    """Return a number, or the names of `(fin | syn)`."""
+    if not read.next.startswith("("):
+        return _value(read)
+    found = [value(read.take().removeprefix("(").removesuffix(")"))]
+    while not read.words[read.at - 1].endswith(")"):
+        read.take("|")
+        found.append(value(read.take().removesuffix(")")))
+    return found
 
 
 def _right(read: Words) -> Any:  # noqa: ANN401
@@ -175,12 +199,36 @@ def _key(read: Words) -> Any:  # noqa: ANN401
 def _mangle(read: Words) -> dict[str, Any]:
     key = _operand(read)
     read.take("set")
-    made: Any = _operand(read) if read.next in ("meta", "mark") else _value(read)
+    made: Any = _operand(read) if read.next in ("meta", "mark", "ct") else _value(read)
     names = {"or": "|", "and": "&", "xor": "^"}
     while read.next in ("|", "&", "^", *names):
         operator = read.take()
         made = {names.get(operator, operator): [made, _value(read)]}
     return {"mangle": {"key": key, "value": made}}
+
+
+def _snat(read: Words) -> dict[str, Any]:
+    return {"snat": _dnat(read)["dnat"]}
+
+
+def _log(read: Words) -> dict[str, Any]:
+    found = {}
+    while read.next in _LOG:
+        name = read.take()
+        found[name] = read.take().strip('"')
+    return {"log": found or None}
+
+
+def _limit(read: Words) -> dict[str, Any]:
+    begun = read.at
+    read.take("rate")
+    read.skip("over")
+    if not re.fullmatch(r"\d+/\w+", read.take()):
+        raise UnknownError
+    if read.skip("burst"):
+        read.take()
+        read.take("packets")
+    return {"limit": {"text": " ".join(["limit", *read.words[begun : read.at]])}}
 
 
 def _dnat(read: Words) -> dict[str, Any]:
@@ -216,6 +264,8 @@ def _reject(read: Words) -> dict[str, Any]:
 
 
 def _counter(read: Words) -> dict[str, Any]:
+    if read.skip("name"):
+        return {"counter": read.take().strip('"')}
     if not read.skip("packets"):
         return {"counter": None}
     packets = int(read.take())
@@ -238,6 +288,9 @@ _STATEMENTS: dict[str, Callable[[Words], dict[str, Any]]] = {
     "dnat": _dnat,
     "masquerade": _masquerade,
     "reject": _reject,
+    "snat": _snat,
+    "log": _log,
+    "limit": _limit,
     "counter": _counter,
     "update": _set("update"),
     "add": _set("add"),

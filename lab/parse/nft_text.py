@@ -1,5 +1,7 @@
 """What `nft list ruleset` prints and `nft -f` reads in its block form, as the objects that `nft -j` would print.
 
+But for a rule's `expr`: its `words` are for `lab.parse.nft_rule`, when somebody looks at the rule.
+
 One rule is one line, but for braces that go on in the next. What is not known stays as it is, from there to the end of
 its rule: `lab.parse.nft_expr` calls that unknown.
 """
@@ -13,7 +15,7 @@ from typing import Any
 
 from lab.errors import TopologyError
 from lab.parse.mistake import show
-from lab.parse.nft_rule import Words, elements, rule
+from lab.parse.nft_rule import Words, elements
 
 FORMAT = "what `nft list ruleset` prints"
 _TOKEN = re.compile(r'"[^"]*"|[{};,]|#|[^\s{};,"#]+')
@@ -43,7 +45,7 @@ def objects(text: str, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield state.place, {state.kind: state.block}
             state.close()
         elif state.block is None:
-            yield from _open(state, line, place)
+            yield from _open(state, line, words, place)
         elif state.kind == "chain":
             yield from _in_chain(state, line, words, place)
         else:
@@ -74,9 +76,9 @@ def _logical(text: str, source: str) -> Iterator[tuple[int, str, list[str]]]:
     kept, first, depth = "", 0, 0
     for number, raw in enumerate(text.split("\n"), 1):
         words = _TOKEN.findall(raw)
-        if "#" in words:
+        if "#" in words and (words[0] == "#" or re.search(r"# handle \d+$", raw)):
             words = words[: words.index("#")]
-            raw = raw[: raw.index("#")]  # noqa: PLW2901 - a handle, or a comment line
+            raw = raw[: raw.index("#")]  # noqa: PLW2901 - a handle, or a comment line; else what nft cannot tell
         if not words:
             continue
         depth += words.count("{") - words.count("}")
@@ -92,7 +94,7 @@ def _logical(text: str, source: str) -> Iterator[tuple[int, str, list[str]]]:
         raise TopologyError(f"{source}:{first}: {show(kept)} has no end: is the file complete?")
 
 
-def _open(state: _State, line: str, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _open(state: _State, line: str, words: list[str], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
     begun = _BLOCK.fullmatch(line)
     if begun:
         state.kind, state.place = begun[1], place
@@ -103,6 +105,8 @@ def _open(state: _State, line: str, place: str) -> Iterator[tuple[str, dict[str,
             yield place, {"chain": dict(state.block)}
     elif _OTHER.fullmatch(line):
         state.skipping = 1
+    elif line.startswith("flags ") and "dormant" in words:
+        yield place, {"table": {"family": state.table["family"], "name": state.table["table"], "flags": ["dormant"]}}
     elif not line.startswith(("comment ", "flags ")):
         raise TopologyError(f"{place}: {show(line)} is not understood; expected {FORMAT}")
 
@@ -116,7 +120,7 @@ def _in_chain(state: _State, line: str, words: list[str], place: str) -> Iterato
         found = {"type": hook[1], "hook": hook[2], "prio": _priority(hook[3], place), "policy": hook[4] or "accept"}
         yield place, {"chain": {**block, **found}}
     elif words[0] not in ("comment", "policy"):
-        yield place, {"rule": {**state.table, "chain": block["name"], **rule(words)}}
+        yield place, {"rule": {**state.table, "chain": block["name"], "words": words}}
 
 
 def _priority(text: str, place: str) -> int:
@@ -134,4 +138,7 @@ def _in_set(block: dict[str, Any], words: list[str]) -> None:
     elif words[0] in ("flags", "timeout"):
         block[words[0]] = [word for word in words[1:] if word != ","]
     elif words[:3] == ["elements", "=", "{"]:
-        block["elem"] = elements(Words(words, 3))
+        try:
+            block["elem"] = elements(Words(words, 3))
+        except ValueError:
+            block["elem"] = [None]  # something that is not known

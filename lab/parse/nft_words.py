@@ -47,6 +47,8 @@ def _match(body: Any, level: int) -> str:  # noqa: ANN401
     shown = _bits(right, level) if is_mark else words(right, level)
     if isinstance(right, list):
         shown = ",".join(words(part, level) for part in right)
+    if "fib" in left and isinstance(right, bool):
+        shown = "exists" if right else "missing"
     if left.get("meta", {}).get("key") in ("iifname", "oifname") and isinstance(right, str):
         shown = f'"{right}"'
     operator = "" if body["op"] in ("==", "in") else f"{body['op']} "
@@ -79,6 +81,22 @@ def _reject(body: Any, _: int) -> str:  # noqa: ANN401
     return " ".join(["reject with", *(str(body[key]) for key in ("type", "expr") if key in body)])
 
 
+def _limit(body: Any, level: int) -> str:  # noqa: ANN401
+    if "text" in body:
+        return str(body["text"])
+    burst = f" burst {body['burst']} {body.get('burst_unit', 'packets')}" if "burst" in body else ""
+    return f"limit rate {'over ' if body.get('inv') else ''}{words(body['rate'], level)}/{body['per']}{burst}"
+
+
+def _log(body: Any, level: int) -> str:  # noqa: ANN401
+    named = (f'{key} "{value}"' if key == "prefix" else f"{key} {words(value, level)}" for key, value in body.items())
+    return " ".join(["log", *named])
+
+
+def _xt(body: Any, _: int) -> str:  # noqa: ANN401
+    return f'xt {body["type"]} "{body["name"]}"'
+
+
 _SHAPES: dict[str, Callable[[Any, int], str]] = {
     "text": lambda body, _: str(body),
     "match": _match,
@@ -97,6 +115,11 @@ _SHAPES: dict[str, Callable[[Any, int], str]] = {
     "dnat": _dnat,
     "masquerade": lambda body, _: " ".join(["masquerade", *([body["flags"]] if body else [])]),
     "reject": _reject,
+    "limit": _limit,
+    "log": lambda body, level: _log(body or {}, level),
+    "xt": _xt,
+    "tcp option": lambda body, _: f"tcp option {body['name']} {body['field']}",
+    "rt": lambda body, _: f"rt {body['key']}",
     "counter": lambda body, _: f"counter packets {body['packets']} bytes {body['bytes']}" if body else "counter",
     "elem": lambda body, level: words(body["val"], level),
 }

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
 from lab import words
-from lab.model.journey import Explanation, Fate, Journey, Packet, Step
+from lab.model.journey import Explanation, Journey, Packet, Step
 from lab.model.netfilter import Decide
+from lab.report.outcome import MOST, assumed, provided, sentence, shares
 from lab.report.table import Look, paint, wrap
 
-_MARKS = {"drop": "dropped", "reject": "refused", "unknown": "not known"}
-_MOST = 8  # ways of one kind that are named
 _CHAINS = 3  # chains of rules that do not match that are named
 
 
@@ -22,16 +20,22 @@ def text(found: Explanation, look: Look | None = None, *, every: bool = False) -
     """Return the story; `every`: also the rules that did not match, and every way that is like another."""
     look = look or Look()
     journeys = found.journeys
-    common = _common(journeys)
+    common = _common([journey.steps for journey in journeys])
     lines = [paint(_opening(found), "bold", look)]
-    hook = ""
     if common:
-        lines += _steps(journeys[0].steps[:common], look, every=every)
-        hook = journeys[0].steps[common - 1].hook
-    for number, alike in enumerate(_alike(journeys, every=every), 1):
+        idle = set.intersection(*(_idle(journey.steps) for journey in journeys))
+        lines += _steps(journeys[0].steps[:common], look, idle=set() if every else idle)
+    told: list[Sequence[Step]] = []
+    for alike in _alike(journeys, every=every):
+        steps = alike[0].steps
+        begun, like = max([(common, 0), *((_common([steps, other]), -at) for at, other in enumerate(told))])
+        told.append(steps)
         if len(journeys) > 1:
-            lines += ["", paint(f"way {number}: {_ways(alike)}", "bold", look)]
-        lines += _steps(alike[0].steps[common:], look, every=every, after=hook)
+            lines += ["", wrap(paint(f"way {len(told)}: {_ways(alike)}", "bold", look), look.width)]
+        if begun > common:
+            lines.append(f"    (as way {1 - like}, up to here)")
+        idle = set() if every else {at - begun for at in _idle(steps)}
+        lines += _steps(steps[begun:], look, idle=idle, after=steps[begun - 1].hook if begun else "")
     lines += ["", *(wrap(f"note: {note}", look.width) for note in found.notes), "", wrap(sentence(found), look.width)]
     return "\n".join(lines)
 
@@ -39,6 +43,8 @@ def text(found: Explanation, look: Look | None = None, *, every: bool = False) -
 def _opening(found: Explanation) -> str:
     packet, vantage = found.packet, found.vantage
     who = "itself" if vantage.is_local(packet.source) else "a pod" if vantage.is_pod(packet.source) else "outside"
+    if who == "outside" and not vantage.pods:
+        who = "a pod or another machine"  # nobody said where pods live
     return f"{vantage.name}: a new connection from {who}, {_way(packet)} ({packet.protocol})"
 
 
@@ -47,9 +53,9 @@ def _way(packet: Packet) -> str:
     return f"{source} -> {words.socket(packet.destination, packet.destination_port)}"
 
 
-def _common(journeys: Sequence[Journey]) -> int:
-    """Return how many steps all journeys have in common: up to the first choice."""
-    first, *others = (journey.steps for journey in journeys)
+def _common(ways: Sequence[Sequence[Step]]) -> int:
+    """Return how many steps all ways have in common: up to the first choice."""
+    first, *others = ways
     length = min(map(len, (first, *others)))
     for at in range(length if others else len(first)):
         if any(steps[at] is not first[at] for steps in others):
@@ -65,31 +71,26 @@ def _alike(journeys: Sequence[Journey], *, every: bool) -> list[list[Journey]]:
     for journey in journeys:
         fate = journey.fate
         hooks = tuple(dict.fromkeys(step.hook for step in journey.steps))
-        groups.setdefault((fate.kind, fate.dnat, bool(fate.masquerade), fate.local, hooks), []).append(journey)
+        outcome = (fate.kind, fate.dnat, bool(fate.masquerade), fate.local)
+        groups.setdefault((*outcome, hooks, assumed(journey)), []).append(journey)
     return list(groups.values())
 
 
 def _ways(alike: Sequence[Journey]) -> str:
-    first, *others = (f"{_end(journey.fate)} ({_share(journey.share)})" for journey in alike)
+    first, *others = (f"{end} ({words.share(share)})" for end, share in shares(alike).items())
+    condition = f", if {provided(alike[0])}" if alike[0].assumed else ""
     if not others:
-        return first
-    shown = others if len(others) <= _MOST else [*others[:_MOST], f"{len(others) - _MOST} more"]
-    return f"{first}; in the same way {words.several(shown, 'and')}"
+        return f"{first}{condition}"
+    shown = others if len(others) <= MOST else [*others[:MOST], f"{len(others) - MOST} more"]
+    return f"{first}; in the same way {words.several(shown, 'and')}{condition}"
 
 
-def _end(fate: Fate) -> str:
-    return _MARKS.get(fate.kind) or words.socket(fate.destination, fate.port)
+def _steps(steps: Sequence[Step], look: Look, *, idle: set[int], after: str = "") -> Iterator[str]:
+    """Yield the lines of steps, under the name of each hook.
 
-
-def _share(share: Fraction) -> str:
-    near = share.limit_denominator(1000)
-    return str(near) if abs(near - share) < Fraction(1, 1 << 28) else f"{float(share):.4%}"
-
-
-def _steps(steps: Sequence[Step], look: Look, *, every: bool, after: str = "") -> Iterator[str]:
-    """Yield the lines of steps, under the name of each hook; `after` is the hook that was named last."""
+    `idle`: the steps, by their numbers, that are not told one by one. `after` is the hook that was named last.
+    """
     hook, table = after, ""
-    idle = set() if every else _idle(steps)
     for (silent, at), run in groupby(enumerate(steps), key=lambda one: (one[0] in idle, one[1].hook)):
         group = [step for _, step in run]
         if at != hook:
@@ -101,8 +102,7 @@ def _steps(steps: Sequence[Step], look: Look, *, every: bool, after: str = "") -
             continue
         for step in group:
             if step.rule is None:
-                if every or step.hook == "ROUTING" or "drop" in step.why:
-                    yield _indented(f"{step.chain}: {step.why}" if step.chain else step.why, 2, look)
+                yield _indented(f"{step.chain}: {step.why}" if step.chain else step.why, 2, look)
                 continue
             if step.table != table:
                 yield f"  table {step.table}"
@@ -115,25 +115,35 @@ def _idle(steps: Sequence[Step]) -> set[int]:
     idle: set[int] = set()
     for at in range(len(steps) - 1, -1, -1):
         step = steps[at]
-        if step.matched is False or (_jumps(step) and _leads_nowhere(steps, at, idle)):
+        quiet = step.matched is False or _passed(step) or (_jumps(step) and _leads_nowhere(steps, at, idle))
+        if quiet and step.before.assumed == step.after.assumed:
             idle.add(at)
     return idle
 
 
-def _jumps(step: Step) -> bool:
+def _passed(step: Step) -> bool:
+    """Return whether this is but the end of a hook's chain, which lets the packet pass."""
+    return step.rule is None and step.hook != "ROUTING" and not step.why.endswith("drop")
+
+
+def _jumps(step: Step) -> str:
+    """Return the chain that a rule jumps to, "" if it does not."""
     statements = step.rule.statements if step.rule else ()
-    return any(isinstance(one, Decide) and one.verdict.kind == "jump" for one in statements)
+    return next(
+        (one.verdict.target for one in statements if isinstance(one, Decide) and one.verdict.kind == "jump"), ""
+    )
 
 
 def _leads_nowhere(steps: Sequence[Step], at: int, idle: set[int]) -> bool:
-    """Return whether all that follows a jump, up to the way back to its chain or the next one, is idle."""
-    here = steps[at]
+    """Return whether all that follows a jump, up to the way back from the chain that it leads to, is idle."""
+    inside = {_jumps(steps[at])}
     for number in range(at + 1, len(steps)):
         step = steps[number]
-        if step.rule is None or (step.hook, step.table, step.chain) == (here.hook, here.table, here.chain):
+        if step.rule is None or step.chain not in inside:
             return True
         if number not in idle:
             return False
+        inside.add(_jumps(step))
     return True
 
 
@@ -151,6 +161,8 @@ def _rule(step: Step, look: Look) -> Iterator[str]:
     yield f"    {step.chain}{counted}"
     yield paint(_indented(rule.text if rule else "", 6, look), "dim", look)
     verb = {True: "matches", False: "does not match", None: "stops here"}[step.matched]
+    if step.matched is None and not step.why.startswith("unknown"):
+        verb = "goes on"
     yield _indented(f"{verb}: {step.why}", 6, look)
 
 
@@ -163,61 +175,6 @@ def _indented(shown: str, by: int, look: Look) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def sentence(found: Explanation) -> str:
-    """Return the whole story in one sentence."""
-    packet, node = found.packet, found.vantage.name
-    service = next((journey.service for journey in found.journeys if journey.service), "")
-    asked = f"{words.socket(packet.source, packet.source_port)} asked "
-    asked += words.socket(packet.destination, packet.destination_port) + (f" ({service})" if service else "")
-    parts = [*_chosen(found, node), *_ended(found, node)]
-    return f"{asked}: {'; '.join(parts)}."
-
-
-def _chosen(found: Explanation, node: str) -> Iterator[str]:
-    """Yield what is said of the packets that go on, by whether they are translated and masqueraded."""
-    going = [journey for journey in found.journeys if journey.fate.kind == "accept"]
-    for dnat in (True, False):
-        for masked in (False, True):
-            alike = [one for one in going if (one.fate.dnat, bool(one.fate.masquerade)) == (dnat, masked)]
-            if not alike:
-                continue
-            source = f"the source becomes {node}'s own ({_reasons(alike)})" if masked else "the source stays"
-            yield f"{_choice(alike, node, dnat=dnat, alone=len(found.journeys) == 1)}, {source}"
-
-
-def _reasons(alike: Sequence[Journey]) -> str:
-    reasons = list(dict.fromkeys(journey.fate.masquerade for journey in alike))
-    return reasons[0] + (f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else "")
-
-
-def _choice(alike: Sequence[Journey], node: str, *, dnat: bool, alone: bool) -> str:
-    if dnat:
-        shares: dict[str, Fraction] = {}
-        for journey in alike:
-            end = _end(journey.fate)
-            shares[end] = shares.get(end, Fraction(0)) + journey.share
-        named = [f"{end} ({_share(share)})" if share < 1 else end for end, share in shares.items()]
-        shown = named if len(named) <= _MOST else [*named[:_MOST], f"{len(named) - _MOST} more"]
-        return f"{node} chooses {words.several(shown, 'or')}"
-    share = sum((journey.share for journey in alike), Fraction(0))
-    where = f"it stays on {node}" if alike[0].fate.local else f"{node} lets it pass"
-    return f"no rule translates it, {where}" + ("" if alone else f" ({_share(share)})")
-
-
-def _ended(found: Explanation, node: str) -> Iterator[str]:
-    """Yield what is said of the packets that end here."""
-    verbs = {"drop": f"{node} drops it", "reject": f"{node} refuses it", "unknown": "nobody knows what becomes of it"}
-    shares: dict[tuple[str, str, str], Fraction] = {}
-    for journey in found.journeys:
-        fate = journey.fate
-        if fate.kind != "accept":
-            key = (verbs[fate.kind], fate.place, fate.detail if fate.kind == "unknown" else "")
-            shares[key] = shares.get(key, Fraction(0)) + journey.share
-    for (verb, place, detail), share in shares.items():
-        chance = "" if share == 1 else f" ({_share(share)})"
-        yield f"{verb}{chance} in {place}" + (f": {detail}" if detail else "")
 
 
 def data(found: Explanation, *, every: bool = False) -> dict[str, Any]:
@@ -237,12 +194,14 @@ def _journey(journey: Journey, *, every: bool) -> dict[str, Any]:
     return {
         "probability": float(journey.share),
         "share": str(journey.share),
+        "if": list(assumed(journey)),
         "service": journey.service,
         "fate": fate.kind,
         "destination": words.socket(fate.destination, fate.port),
         "dnat": fate.dnat,
         "masquerade": bool(fate.masquerade),
         "masquerade_reason": fate.masquerade,
+        "new_source": str(fate.source) if fate.source else None,
         "local": fate.local,
         "decided_by": fate.place,
         "steps": [_step(step) for step in journey.steps if every or step.matched is not False],
@@ -270,4 +229,5 @@ def _packet(packet: Packet) -> dict[str, Any]:
         "source": words.socket(packet.source, packet.source_port),
         "destination": words.socket(packet.destination, packet.destination_port),
         "mark": packet.mark,
+        "connection_mark": packet.ct_mark,
     }

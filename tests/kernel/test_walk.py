@@ -15,21 +15,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from lab.kernel import command, conntrack, netns, rules, sysctl
-from lab.model import kubernetes as k8s
 from lab.model.address import Family, IPAddress, family_of
-from lab.model.journey import Explanation, Journey, Packet, Vantage
-from lab.model.lab import Mode
-from lab.model.nft_ruleset import NftRuleset
-from lab.model.ruleset import Ruleset
+from lab.model.journey import Explanation, Journey, Packet, Protocol, Vantage
+from lab.model.lab import Mode, Release
+from lab.model.proxy_config import DetectLocal, IPTablesConfig, NFTablesConfig
+from lab.model.service import ServiceUnit
 from lab.parse import saved_rules
 from lab.parse.cluster_files import ClusterFiles, load
 from lab.proxy.explain import vantage_of
@@ -45,14 +44,15 @@ CASES = Path(__file__).parents[1] / "golden" / "kube-proxy"
 TOOLS: dict[rules.Tool, Mode] = {"iptables-nft": "iptables", "iptables-legacy": "iptables", "nft": "nftables"}
 MISS = 1e-7  # how likely it may be that an endpoint is not seen by chance: a few hundred are looked for
 DEADLINE_S = 5.0
-PROTOCOLS = {"tcp": (socket.SOCK_STREAM, 6), "udp": (socket.SOCK_DGRAM, 17)}
+PROTOCOLS: dict[Protocol, tuple[int, int]] = {"tcp": (socket.SOCK_STREAM, 6), "udp": (socket.SOCK_DGRAM, 17)}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A golden case in one family: its rules, and who talks to whom."""
+    """The rules of a node in one family, and what the walk says of each packet."""
 
-    rules: Ruleset | NftRuleset
+    text: str
+    counters: tuple[str, ...]
     found: tuple[Explanation, ...]
 
 
@@ -64,7 +64,7 @@ class Try:
     sources: tuple[str, ...]
     destination: str
     port: int
-    protocol: str
+    protocol: Protocol
 
 
 # --- what to try, and what the walk says of it -----------------------------------------------------------------------
@@ -88,14 +88,16 @@ def node_ips(objects: ClusterFiles, family: Family) -> Iterator[IPAddress]:
             yield ip_address(entry.address)
 
 
-def frontends(objects: ClusterFiles, family: Family) -> Iterator[tuple[IPAddress, int, str]]:
+def frontends(objects: ClusterFiles, family: Family) -> Iterator[tuple[IPAddress, int, Protocol]]:
     """Yield every address and port that a Service has, ports beside them, and an address that no Service has."""
     (node,) = node_ips(objects, family)
     for unit in units(objects.services, objects.slices, family):
-        protocol = unit.protocol.lower()
+        protocol = protocol_of(unit)
         for address in (unit.cluster_ip, *unit.external_ips, *unit.load_balancer_ips):
             yield address, unit.port, protocol
         yield unit.cluster_ip, 81, protocol
+        if protocol in PROTOCOLS:
+            yield unit.cluster_ip, unit.port, "udp" if protocol == "tcp" else "tcp"
         if unit.node_port:
             yield node, unit.node_port, protocol
         if unit.health_check_node_port:
@@ -104,6 +106,10 @@ def frontends(objects: ClusterFiles, family: Family) -> Iterator[tuple[IPAddress
             yield endpoint.address, endpoint.port, protocol
     yield ip_address("10.96.200.200" if family == "ipv4" else "fd00:10:96::ffff"), 80, "tcp"
     yield node, 9, "tcp"
+
+
+def protocol_of(unit: ServiceUnit) -> Protocol:
+    return next(one for one in get_args(Protocol) if one.upper() == unit.protocol)
 
 
 def packets(objects: ClusterFiles, vantage: Vantage, family: Family) -> Iterator[Packet]:
@@ -118,12 +124,20 @@ def packets(objects: ClusterFiles, vantage: Vantage, family: Family) -> Iterator
         local = ip_address("127.0.0.1")
         for unit in units(objects.services, objects.slices, family):
             if unit.node_port:
-                protocol = unit.protocol.lower()
+                protocol = protocol_of(unit)
                 yield Packet(source=local, destination=local, destination_port=unit.node_port, protocol=protocol)
 
 
-def case_of(folder: Path, family: Family, mode: Mode, *, counters: bool, **fields: Any) -> Case:  # noqa: ANN401
-    """Return a case; `fields` of its configuration may differ."""
+def case_of(
+    folder: Path,
+    family: Family,
+    mode: Mode,
+    *,
+    counters: bool,
+    release: Release = "1.36",
+    **fields: Any,  # noqa: ANN401
+) -> Case:
+    """Return a golden case; `fields` of its configuration may differ."""
     objects = load([str(folder / "objects.yaml"), str(folder / "proxy.yaml")])
     settings = msgspec.structs.replace(objects.settings[0], **fields)
     rendered = render(
@@ -133,12 +147,15 @@ def case_of(folder: Path, family: Family, mode: Mode, *, counters: bool, **field
         settings,
         family,
         mode=mode,
+        release=release,
         service_cidrs=objects.service_cidrs,
         counters=counters,
     )
-    vantage = vantage_of(objects, settings, "node-1")
-    tables, _ = saved_rules.read(rendered.restore_text(), "rules")
-    return Case(rendered, tuple(explain(tables, one, vantage) for one in packets(objects, vantage, family)))
+    vantage = replace(vantage_of(objects, settings, "node-1"), pod_is_bridged=False)  # cbr0 is a veth here
+    text = rendered.restore_text()
+    tables, _ = saved_rules.read(text, "rules")
+    found = tuple(explain(tables, one, vantage) for one in packets(objects, vantage, family))
+    return Case(text, getattr(rendered, "counters", ()), found)
 
 
 def predicted(journey: Journey) -> Fate:
@@ -228,6 +245,7 @@ SYSCTLS = {
     "net.ipv4.ip_nonlocal_bind": "1",
     "net.ipv6.ip_nonlocal_bind": "1",
 }
+BURSTS = ("net.ipv4.icmp_msgs_per_sec", "net.ipv4.icmp_msgs_burst")
 
 
 # A reset would end the conntrack entry that we want to read: nobody sends one.
@@ -249,6 +267,8 @@ def build(family: Family, tool: rules.Tool, text: str, counters: Sequence[str]) 
         with netns.inside(name):
             for key, value in SYSCTLS.items():
                 sysctl.write(key, value)
+            for key in filter(sysctl.exists, BURSTS):  # a namespace's own since Linux 6.13
+                sysctl.write(key, "100000")
     command.check(("ip", "-batch", "-"), netns="", stdin=SCRIPT)
     flag = "-4" if family == "ipv4" else "-6"
     for name, lines in LINES.items():
@@ -362,8 +382,7 @@ def origin_of(packet: Packet, vantage: Vantage) -> str:
 def compare(inside: Inside, made: Case, family: Family, tool: rules.Tool) -> None:
     tries = [try_of(one, origin_of(one.packet, one.vantage)) for one in made.found]
     expected = [one.journeys[0].fate.kind for one in made.found]
-    text = made.rules.restore_text()
-    seen = inside(observe, family, tool, text, getattr(made.rules, "counters", ()), tries, expected)
+    seen = inside(observe, family, tool, made.text, made.counters, tries, expected)
     wrong = []
     for one, asked, fates in zip(made.found, tries, seen, strict=True):
         wanted = shares(one)
@@ -385,16 +404,16 @@ def test_packets_go_where_the_walk_says(inside: Inside, case: Path, family: Fami
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "bridge": {"detect_local_mode": "BridgeInterface", "detect_local": k8s.DetectLocal(bridge_interface="cbr0")},
+    "bridge": {"detect_local_mode": "BridgeInterface", "detect_local": DetectLocal(bridge_interface="cbr0")},
     "prefix": {
         "detect_local_mode": "InterfaceNamePrefix",
-        "detect_local": k8s.DetectLocal(interface_name_prefix="cbr"),
+        "detect_local": DetectLocal(interface_name_prefix="cbr"),
     },
     "node-cidr": {"detect_local_mode": "NodeCIDR"},
     "none": {"cluster_cidr": ""},
     "bit-31": {
-        "iptables": k8s.IPTablesConfig(masquerade_bit=31, localhost_node_ports=False),
-        "nftables": k8s.NFTablesConfig(masquerade_bit=31, masquerade_all=True),
+        "iptables": IPTablesConfig(masquerade_bit=31, localhost_node_ports=False),
+        "nftables": NFTablesConfig(masquerade_bit=31, masquerade_all=True),
     },
     "addresses": {"node_port_addresses": ("192.168.0.0/24", "127.0.0.0/8")},
 }
@@ -406,6 +425,116 @@ def test_packets_go_where_the_walk_says_in_every_configuration(inside: Inside, c
     folder = CASES / "external-traffic-policy-local"
     counters = inside(rules.nfacct_available)
     compare(inside, case_of(folder, "ipv4", TOOLS[tool], counters=counters, **CONFIGS[config]), "ipv4", tool)
+
+
+# Where the shape of 1.20 differs: KUBE-XLB, KUBE-MARK-DROP, two rules where today's chains have one.
+CLASSIC = (
+    "external-ips",
+    "external-traffic-policy-local",
+    "loadbalancer-source-ranges",
+    "masquerade-all",
+    "no-endpoints",
+)
+
+
+@pytest.mark.parametrize("case", CLASSIC)
+def test_packets_go_where_the_walk_says_in_the_classic_shape(inside: Inside, case: str) -> None:
+    tool: rules.Tool = "iptables-legacy" if case == "external-ips" else "iptables-nft"
+    made = case_of(CASES / case, "ipv4", "iptables", counters=False, release="classic")
+    compare(inside, made, "ipv4", tool)
+
+
+OTHERS: dict[rules.Tool, str] = {
+    "iptables-nft": """\
+*mangle
+:OTHER - [0:0]
+-A PREROUTING -p tcp -m multiport --dports 1001,1003:1005 -j CONNMARK --set-xmark 0x80/0x80
+-A PREROUTING -m connmark --mark 0x80/0x80 -j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xff
+-A FORWARD -p tcp -m tcp --dport 1002 -g OTHER
+-A OTHER -m comment --comment "it's \\"odd\\" -j ACCEPT" -j DROP
+COMMIT
+*filter
+-A FORWARD -m mark --mark 0x80/0xf0 -j DROP
+-A FORWARD -p tcp -m iprange --src-range 198.51.100.0-198.51.100.9 -m tcp --dport 1010 -j REJECT
+-A FORWARD -p tcp -m tcp --dport 1011 --tcp-flags FIN,SYN,RST,ACK SYN -j DROP
+-A FORWARD -p tcp -m tcp --dport 1012 --tcp-flags ALL ACK -j DROP
+-A FORWARD -p tcp -m tcp --dport 1013 -m addrtype --dst-type UNICAST -j DROP
+-A FORWARD -p tcp -m tcp --dport 1014 -m addrtype --dst-type LOCAL,MULTICAST -j DROP
+-A FORWARD -p tcp -m tcp --dport 1015 -m recent --update --seconds 30 --hitcount 2 --name A --rsource -j DROP
+-A FORWARD -p tcp -m conntrack --ctstate DNAT -j REJECT
+-A FORWARD -p tcp -m tcp --dport 1016 -s 198.51.100.7/255.0.255.255 -j DROP
+-A INPUT -i lo -p tcp -m tcp --dport 1041 -m addrtype --src-type LOCAL -j REJECT
+-A OUTPUT -o lo -p tcp -m multiport --dports 1042,1043 -j REJECT
+COMMIT
+*nat
+-A PREROUTING -p tcp -m tcp --dport 1020 -j DNAT --to-destination 10.244.1.2:8080
+-A POSTROUTING -p tcp -m tcp --dport 1030 -j SNAT --to-source 192.168.0.10
+COMMIT
+""",
+    "nft": """\
+table inet others {
+	set blocked {
+		type ipv4_addr . inet_proto . inet_service
+		flags interval
+		elements = { 203.0.113.0/24 . tcp . 1001-1005, 203.0.113.9 . tcp . 1020 }
+	}
+	chain early {
+		type filter hook prerouting priority mangle; policy accept;
+		tcp dport { 1010, 1011 } ct mark set 0x00000010
+		tcp dport 1011 meta mark set ct mark | 0x00000001
+		tcp dport 1012 ct mark set meta mark ^ 0x00000003
+		iifname "lo" tcp dport 1040 reject
+	}
+	chain forward {
+		type filter hook forward priority 10; policy accept;
+		ip daddr . meta l4proto . th dport @blocked drop
+		ct state vmap { established : accept, invalid : drop, new : jump fresh }
+		tcp dport 1030 drop
+	}
+	chain input {
+		type filter hook input priority filter; policy accept;
+		fib saddr type local tcp dport 1041 reject
+	}
+	chain output {
+		type filter hook output priority filter; policy accept;
+		ip daddr 127.0.0.0/8 drop
+		oifname "lo" tcp dport { 1042, 1043 } reject
+	}
+	chain fresh {
+		meta mark & 0x00000001 == 0x00000001 reject
+		ct mark 0x00000010 drop
+		ct mark 0x00000003 reject
+		tcp dport 1013 tcp flags syn / fin,syn,rst,ack drop
+		tcp dport 1014 tcp flags rst drop
+		icmp type echo-request drop
+		ip saddr != { 198.51.100.0/26, 10.244.0.0-10.244.255.255 } tcp dport 1015 drop
+		tcp dport vmap { 1016-1018 : drop, 1019 : return, 1030 : accept }
+	}
+	chain out {
+		type nat hook postrouting priority srcnat; policy accept;
+		meta nfproto ipv6 drop
+		ip protocol tcp tcp dport 1031 snat ip to 192.168.0.10
+	}
+}
+""",
+}
+
+
+@pytest.mark.parametrize("tool", OTHERS)
+def test_packets_go_where_the_walk_says_through_other_peoples_rules(inside: Inside, tool: rules.Tool) -> None:
+    """What is known beside kube-proxy's own rules: as CNIs, firewalls and administrators write them."""
+    objects = load([str(CASES / "clusterip" / name) for name in ("objects.yaml", "proxy.yaml")])
+    vantage = vantage_of(objects, objects.settings[0], "node-1")
+    tables, _ = saved_rules.read(OTHERS[tool], "others")
+    packets = [
+        Packet(source=ip_address(source), destination=ip_address("203.0.113.9"), destination_port=port)
+        for source in ("198.51.100.7", "8.8.8.8", "10.244.1.99")
+        for port in (999, *range(1001, 1006), *range(1010, 1022), 1030, 1031)
+    ]
+    node = ip_address("192.168.0.10")
+    packets += [Packet(source=node, destination=node, destination_port=port) for port in range(1039, 1044)]
+    found = tuple(explain(tables, one, vantage) for one in packets)
+    compare(inside, Case(OTHERS[tool], (), tuple(one for one in found if not one.journeys[0].assumed)), "ipv4", tool)
 
 
 def test_ipv6_is_tried_too() -> None:

@@ -1,27 +1,46 @@
-"""Whether a statement holds for a packet at a place, and why, in words. None: it cannot be known."""
+"""Whether a statement holds for a packet at a place, and why, in words. None: it cannot be known.
+
+What is not known is a `Doubt`: a question that has two answers, and a way for each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal, cast
 
 from lab.model.address import IPAddress
-from lab.model.journey import Packet, Vantage
-from lab.model.netfilter import Container, Field, Hook, Lookup, Masked, Match, Range, Remembered, Span, Value, Verdict
+from lab.model.journey import Assumption, Packet, Vantage
+from lab.model.netfilter import (
+    Container,
+    Field,
+    Hook,
+    Lookup,
+    Masked,
+    Match,
+    Range,
+    Remembered,
+    Span,
+    Value,
+    Verdict,
+)
+from lab.proxy.walk.doubt import Answer, Doubt, Ledger, doubted, whether
 
 Origin = Literal["node", "pod", "outside"]
 Known = Value | frozenset[str] | None
 
 _CONNTRACK = -200  # NF_IP_PRI_CONNTRACK: before it no packet has a state
 _INTERFACES = {"in-interface": "comes in by", "out-interface": "leaves by"}
+_SYN = 0x02
+_BROADCAST = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a rule is asked: `origin` is where the packet began, `looped` that it came back by the interface lo.
 
-    `containers` are the table's. `notes` collects what an answer assumed.
+    `containers` are the table's.
     """
 
     hook: Hook
@@ -30,16 +49,11 @@ class Place:
     priority: int = 0
     looped: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Whether a statement holds (None: not known), and why; `verdict` is what a map says."""
-
-    holds: bool | None
-    why: str
-    verdict: Verdict | None = None
+    def note(self, sentence: str) -> None:
+        """Keep a sentence about what is assumed."""
+        self.ledger.notes[sentence] = None
 
 
 def compare(one: Match, packet: Packet, place: Place) -> Answer:
@@ -47,16 +61,43 @@ def compare(one: Match, packet: Packet, place: Place) -> Answer:
     value = value_of(one.field, packet, place)
     among = " or ".join(map(str, one.among))
     if value is None:
-        if one.among == ("*",):
-            return Answer(not one.negated, "")
-        if one.field == "out-interface" and one.among == ("lo",):  # the one name that is certain
-            return Answer(one.negated, "it does not leave by lo")
-        return Answer(None, f"the {one.field} is not known (`{one.text}`)")
+        return _not_known(one, packet, place, among)
     found = any(_within(value, span) for span in one.among)
     holds = found is not one.negated
-    if one.field in _INTERFACES and "lo" not in (value, *one.among):
-        place.notes[f"it {_INTERFACES[one.field]} {value}: interfaces are not in the rules"] = None
+    if one.field in _INTERFACES and "lo" not in (value, *one.among) and value in _taken_for_granted(place):
+        option = "--interface" if one.field == "in-interface" else "--out-interface"
+        place.note(f"it {_INTERFACES[one.field]} {value}, as far as one can tell from here ({option} says another)")
+    if value == "unicast" and one.among != ("local",):
+        place.note(f"{among} is asked for: what is no address of the node counts as another machine's (unicast)")
     return Answer(holds, _words(one, value, among, found=found))
+
+
+def _not_known(one: Match, packet: Packet, place: Place, among: str) -> Answer:
+    if one.among == ("*",):
+        return Answer(not one.negated, "")
+    if one.field in _INTERFACES and one.among == ("lo",):  # the one name that is certain
+        return Answer(one.negated, f"it does not {'leave' if one.field == 'out-interface' else 'come in'} by lo")
+    verb = _INTERFACES.get(one.field)
+    said = f"it {verb} {among}" if verb else f"the {one.field} is {among}"
+    refuted = f"it {verb} another one than {among}" if verb else f"the {one.field} is not {among}"
+    if one.field == "bridge port":
+        said, refuted = "it came in by a port of a bridge (br_netfilter is on)", "it came in by no port of a bridge"
+    subject = f"{_scope(one.field, packet, place)} {among}"
+    name = among if one.field in _INTERFACES and len(one.among) == 1 and "*" not in among else ""
+    scope = _scope(one.field, packet, place)
+    doubt = Doubt(
+        yes=Assumption(said, holds=True, subject=subject, field=scope, value=name),
+        no=Assumption(refuted, holds=False, subject=subject, field=scope),
+        wanted=not one.negated,
+    )
+    return doubted(doubt, packet, f"the {one.field} is not known (`{one.text}`)")
+
+
+def _scope(name: Field, packet: Packet, place: Place) -> str:
+    """Return what names a field for as long as it stays the same: a translated packet may leave by another way."""
+    if name == "out-interface":
+        return f"{name} {packet.destination}"
+    return f"{name} {place.hook}" if name == "ct state" else name
 
 
 def _words(one: Match, value: Known, among: str, *, found: bool) -> str:
@@ -65,7 +106,8 @@ def _words(one: Match, value: Known, among: str, *, found: bool) -> str:
     shown = str(value)
     if found and shown == among.removesuffix("/32").removesuffix("/128"):
         return f"the {one.field} is {shown}"
-    return f"the {one.field} {shown} is {'' if found else 'not '}{'in ' if '/' in among else ''}{among}"
+    several = "among " if " or " in among or "-" in among else "in " if "/" in among else ""
+    return f"the {one.field} {shown} is {'' if found else 'not '}{several}{among.replace(' or ', ', ')}"
 
 
 def _about_mark(one: Match, value: Known, no: str) -> str:
@@ -81,13 +123,14 @@ def _about_state(one: Match, value: Known, no: str) -> str:
     return f"the connection is {_shown(value)}" + (f", not {' or '.join(map(str, one.among))}" if no else "")
 
 
+_KINDS: dict[tuple[Span, ...], str] = {("local",): "an address of this node"}
 _SAID: dict[Field, Callable[[Match, Known, str], str]] = {
     "mark": _about_mark,
     "ct state": _about_state,
     "ct status": lambda _, __, no: f"the destination was {no}translated",
     "family": lambda _, value, no: f"it is {value}" if no else "",
-    "source type": lambda _, __, no: f"the source is {no}an address of this node",
-    "destination type": lambda _, __, no: f"the destination is {no}an address of this node",
+    "source type": lambda one, _, no: f"the source is {no}{_KINDS.get(one.among, one.among[0])}",
+    "destination type": lambda one, _, no: f"the destination is {no}{_KINDS.get(one.among, one.among[0])}",
     "bridge port": lambda _, __, no: f"it came in {no}by a port of a bridge",
 }
 
@@ -112,7 +155,11 @@ def _within(value: Known, span: Span) -> bool:
 
 def value_of(name: Field, packet: Packet, place: Place) -> Known:
     """Return what the packet has in a field at a place, None if it cannot be known."""
-    return _VALUES[name](packet, place)
+    value = _VALUES[name](packet, place)
+    if value is None and packet.assumed:
+        scope = _scope(name, packet, place)
+        return next((one.value for one in packet.assumed if one.value and one.field == scope), None)
+    return value
 
 
 def _state(packet: Packet, place: Place, *, status: bool) -> frozenset[str] | None:
@@ -124,7 +171,11 @@ def _state(packet: Packet, place: Place, *, status: bool) -> frozenset[str] | No
 
 
 def _type(address: IPAddress, place: Place) -> str:
-    return "local" if place.vantage.is_local(address) else "unicast"
+    if place.vantage.is_local(address):
+        return "local"
+    if address.version == 4 and int(address) == _BROADCAST:  # noqa: PLR2004 - IPv4
+        return "broadcast"
+    return "multicast" if address.is_multicast else "unicast"
 
 
 def _came_in(place: Place) -> str | None:
@@ -133,7 +184,8 @@ def _came_in(place: Place) -> str | None:
     if place.origin == "node":
         return ""
     vantage = place.vantage
-    return (vantage.pod_interface if place.origin == "pod" else vantage.outside_interface) or None
+    usual = vantage.pod_interface if place.origin == "pod" else vantage.outside_interface
+    return vantage.in_interface or usual or None
 
 
 def _leaves(packet: Packet, place: Place) -> str | None:
@@ -142,11 +194,18 @@ def _leaves(packet: Packet, place: Place) -> str | None:
         return ""
     if vantage.is_local(packet.destination):
         return "lo"
-    return (vantage.pod_interface if vantage.is_pod(packet.destination) else vantage.outside_interface) or None
+    usual = vantage.pod_interface if vantage.is_pod(packet.destination) else vantage.outside_interface
+    return vantage.out_interface or usual or None
+
+
+def _taken_for_granted(place: Place) -> tuple[str, ...]:
+    vantage = place.vantage
+    said = (vantage.in_interface, vantage.out_interface)
+    return tuple(one for one in (vantage.pod_interface, vantage.outside_interface) if one and one not in said)
 
 
 def _bridged(place: Place) -> str | None:
-    if place.origin != "pod":
+    if place.origin == "node" or (place.origin == "outside" and place.vantage.pods):
         return "no"
     bridged = place.vantage.pod_is_bridged
     return None if bridged is None else "yes" if bridged else "no"
@@ -160,6 +219,8 @@ _VALUES: dict[Field, Callable[[Packet, Place], Known]] = {
     "protocol": lambda packet, _: packet.protocol,
     "family": lambda packet, _: packet.family,
     "mark": lambda packet, _: packet.mark,
+    "ct mark": lambda packet, _: packet.ct_mark,
+    "tcp flags": lambda packet, _: _SYN if packet.protocol == "tcp" else None,
     "ct state": lambda packet, place: _state(packet, place, status=False),
     "ct status": lambda packet, place: _state(packet, place, status=True),
     "source type": lambda packet, place: _type(packet.source, place),
@@ -171,28 +232,39 @@ _VALUES: dict[Field, Callable[[Packet, Place], Known]] = {
 
 
 def lookup(one: Lookup, packet: Packet, place: Place) -> Answer:
-    """Return whether a set has the packet's values, or what a map says about them."""
+    """Return whether a set has the packet's values, or what a map says about them.
+
+    What a map would say about values that are not known is more than yes or no: it is no `Doubt`.
+    """
     found = one.container if isinstance(one.container, Container) else place.containers.get(one.container)
     if found is None:
-        return Answer(None, f"the elements of {one.container} are not known")
+        return _open(one, packet, f"the elements of {one.container} are not known")
     values = tuple(value_of(name, packet, place) for name in one.fields)
     title = f"@{found.name}" if found.name else "them"
     shown = " . ".join(map(_shown, values))
     if any(value is None for value in values):
-        return Answer(None, f"{' . '.join(one.fields)} is not known")
+        return _open(one, packet, f"{' . '.join(one.fields)} is not known (`{one.text}`)")
     has, verdict = _element(found, values)
     if found.remembers and not has:
-        place.notes[f"the set {found.name} is assumed to be empty: no connection before this one"] = None
+        place.note(f"the set {found.name} is assumed to be empty: no connection before this one")
         shown += " (assumed)"
     if one.verdict:
         return Answer(has, f"{title} has {shown}" if has else f"{title} has no {shown}", verdict)
     return Answer(has is not one.negated, f"{shown} is {'' if has else 'not '}in {title}")
 
 
+def _open(one: Lookup, packet: Packet, why: str) -> Answer:
+    if one.verdict:
+        return Answer(None, why)
+    subject = f"{one.text} {packet.source} {packet.destination}:{packet.destination_port}"
+    return doubted(whether(one.text, subject), packet, why)
+
+
 def _element(container: Container, values: tuple[Known, ...]) -> tuple[bool, Verdict | None]:
     exact = cast("Mapping[tuple[Known, ...], Verdict | None]", container.exact)
-    if values in exact:
-        return True, exact[values]
+    for key in product(*(value if isinstance(value, frozenset) else (value,) for value in values)):
+        if key in exact:
+            return True, exact[key]
     for spans, verdict in container.wide:
         if all(_same(value, span) for value, span in zip(values, spans, strict=False)):
             return True, verdict
@@ -205,5 +277,5 @@ def _same(value: Known, span: Span) -> bool:
 
 def remembered(one: Remembered, place: Place) -> Answer:
     """Return whether a recent packet left its mark: there was none, as far as is known."""
-    place.notes[f"the list {one.name} is assumed to be empty: no connection before this one"] = None
+    place.note(f"the list {one.name} is assumed to be empty: no connection before this one")
     return Answer(one.negated, f"the source is not in the list {one.name} (assumed)")

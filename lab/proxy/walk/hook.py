@@ -9,8 +9,9 @@ from typing import Literal
 
 from lab.errors import LabError
 from lab.model.journey import Packet, Step
-from lab.model.netfilter import Chain, Hook, Rule, Table
+from lab.model.netfilter import Chain, Hook, Masked, Match, Rule, Table
 from lab.proxy.walk.ask import Place
+from lab.proxy.walk.doubt import Ledger
 from lab.proxy.walk.rule import Branch, branches
 
 _MOST = 64  # chains that lead into one another; kube-proxy needs five, and the kernel allows nft sixteen
@@ -24,13 +25,14 @@ Trail = tuple["Trail", Step] | None
 class State:
     """A packet on its way, with the share of all packets that it stands for and the steps behind it.
 
-    `marker` says which rule marked it last; `masquerade` why it is masqueraded. `end`: what ended its way ("" nothing).
+    `markers`: bits of its mark, and which rule set them; `masquerade`: why it is masqueraded. `end`: what ended its way
+    ("" nothing).
     """
 
     packet: Packet
     share: Fraction = Fraction(1)
     trail: Trail = None
-    marker: str = ""
+    markers: tuple[tuple[int, str], ...] = ()
     masquerade: str = ""
     end: End = ""
     decided: str = ""
@@ -65,8 +67,62 @@ def through(tables: Iterable[Table], state: State, place: Place, *, nat: bool = 
                 after.append(one)
             else:
                 after += _walk(table, chain, one, here)
-        states = after
+        states = merged(after, place.ledger)
     return states
+
+
+def merged(states: list[State], ledger: Ledger, *, final: bool = False) -> list[State]:
+    """Return the states without those questions whose answers made no difference: two states become one.
+
+    `final`: nothing follows, and marks do not matter any more.
+    """
+    if not any(state.packet.assumed for state in states):
+        return states
+    found = list(states)
+    at = 0
+    while at < len(found):
+        twin = next((other for other in range(at) if _indifferent(found[other], found[at], final=final)), None)
+        if twin is None:
+            at += 1
+            continue
+        found[twin] = _forgetful(found[twin], found.pop(at), ledger)
+        at = twin  # what became one may have a twin itself
+    return found
+
+
+def _indifferent(one: State, other: State, *, final: bool) -> bool:
+    """Return whether two states differ in one answer alone."""
+    mine, its = one.packet.assumed, other.packet.assumed
+    if len(mine) != len(its) or not mine or one.share != other.share or one.end != other.end:
+        return False
+    apart = [pair for pair in zip(mine, its, strict=True) if pair[0] != pair[1]]
+    if len(apart) != 1 or apart[0][0].subject != apart[0][1].subject:
+        return False
+    return _core(one, final=final) == _core(other, final=final)
+
+
+def _core(state: State, *, final: bool) -> State:
+    packet = replace(state.packet, assumed=())
+    if final:
+        packet = replace(packet, mark=0, ct_mark=0, service="")
+    return replace(state, trail=None, markers=() if final else state.markers, packet=packet)
+
+
+def _forgetful(one: State, other: State, ledger: Ledger) -> State:
+    """Return the state of the shorter way without the assumption that the other one has turned round."""
+    pairs = [*zip(one.packet.assumed, other.packet.assumed, strict=True)]
+    kept = tuple(mine for mine, its in pairs if mine == its)
+    for question in (mine if mine.holds else its for mine, its in pairs if mine != its):
+        ledger.notes[f"nobody knows whether {question.text}, and it makes no difference"] = None
+    short = min(one, other, key=lambda state: len(list(steps(state.trail))))
+    return replace(short, packet=replace(short.packet, assumed=kept))
+
+
+def steps(trail: Trail) -> Iterator[Step]:
+    """Yield the steps of a trail, the last one first."""
+    while trail is not None:
+        trail, step = trail
+        yield step
 
 
 def base_chains(tables: Iterable[Table], hook: Hook, packet: Packet) -> list[tuple[Table, Chain]]:
@@ -97,7 +153,7 @@ def _walk(table: Table, base: Chain, state: State, place: Place) -> Iterator[Sta
             continue
         frame = frames[-1]
         rule = frame.chain.rules[frame.at]
-        frames = (*frames[:-1], replace(frame, at=frame.at + 1))
+        frames = (*frames[:-1], _Frame(frame.chain, frame.at + 1, frame.caller, frame.depth))
         forks = []
         for branch in branches(rule, one.packet, place):
             after = _stepped(one, branch, rule, frame, table, place)
@@ -144,8 +200,8 @@ def _stepped(state: State, branch: Branch, rule: Rule, frame: _Frame, table: Tab
     if frame.caller and not rule.comment:
         chain, shown = frame.caller  # of KUBE-MARK-MASQ one wants to know who sent the packet there
     named = f"{chain.name} ({shown.comment or shown.text})"
-    if branch.packet.mark & ~state.packet.mark:
-        after = replace(after, marker=named)
+    if bits := branch.packet.mark & ~state.packet.mark:
+        after = replace(after, markers=((bits, named), *state.markers))
     if branch.packet.masqueraded and not state.packet.masqueraded:
         after = replace(after, masquerade=_reason(state, rule, frame))
     end: End = "drop" if branch.verdict.kind == "drop" else branch.end or ""
@@ -160,11 +216,18 @@ def _reason(state: State, rule: Rule, frame: _Frame) -> str:
     packet = state.packet
     back = packet.source == packet.destination
     reader = frame.chain.name
-    if state.marker:
-        said = f"the mark set by {state.marker} is read by {reader}"
-    else:
-        said = f"{reader} ({rule.comment or rule.text})"
+    asked = [*frame.chain.rules[: frame.at], rule, *([frame.caller[1]] if frame.caller else [])]
+    read = [bits for one in asked for bits in _mark_bits(one)]
+    marker = next((name for bits, name in state.markers if any(bits & mask for mask in read)), "")
+    said = f"the mark set by {marker} is read by {reader}" if marker else f"{reader} ({rule.comment or rule.text})"
     return f"hairpin, it goes back to its sender: {said}" if back else said
+
+
+def _mark_bits(rule: Rule) -> Iterator[int]:
+    """Yield the bits of the mark that a rule asks for."""
+    for one in rule.statements:
+        if isinstance(one, Match) and one.field == "mark":
+            yield from (span.mask for span in one.among if isinstance(span, Masked))
 
 
 def _moved(frames: tuple[_Frame, ...], branch: Branch, rule: Rule, table: Table) -> tuple[_Frame, ...]:

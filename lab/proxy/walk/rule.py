@@ -1,4 +1,7 @@
-"""What one rule does with a packet: each way that it may go, with its share."""
+"""What one rule does with a packet: each way that it may go, with its share.
+
+A question without an answer makes two ways, one for each answer, unless both lead on alike.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,11 @@ from lab.model.netfilter import (
     Unknown,
     Verdict,
 )
-from lab.proxy.walk.ask import Answer, Place, compare, lookup, remembered
+from lab.proxy.walk.ask import Place, compare, lookup, remembered
+from lab.proxy.walk.doubt import Answer, unknown
 
 _ONE = Fraction(1)
+_MOST_FORKS = 256  # of one explanation; after that open questions are not followed further
 _CONTINUE = Verdict("continue")
 _ACCEPT = Verdict("accept")
 _SERVICE = re.compile(r"([a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*(?::[a-z0-9][-a-z0-9]*)?)(?: .*|)")
@@ -42,7 +47,7 @@ _CHAIN = re.compile(r"(?:service|local|external|firewall|endpoint)-[A-Z2-7]{8}-(
 class Branch:
     """One of the ways that a packet goes from a rule, and how likely.
 
-    `matched` is None when something unknown decides. `end`: `reject` or `unknown` when the way ends here.
+    `matched` is None when it cannot be known. `end`: `reject` or `unknown` when the way ends here.
     """
 
     share: Fraction = _ONE
@@ -60,7 +65,12 @@ def branches(rule: Rule, packet: Packet, place: Place) -> Iterator[Branch]:
     if service and not packet.service:
         named = replace(packet, service=service)
     for branch in _follow(rule.statements, named, place, []):
-        yield branch if branch.matched else replace(branch, packet=packet if branch.packet is named else branch.packet)
+        if branch.matched or packet is named:
+            yield branch
+        elif branch.packet is named:
+            yield replace(branch, packet=packet)
+        else:
+            yield replace(branch, packet=replace(branch.packet, service=packet.service))
 
 
 def _service(comment: str) -> str:
@@ -84,18 +94,47 @@ def _follow(statements: Sequence[Statement], packet: Packet, place: Place, why: 
     if refused is not None:
         yield Branch(packet=packet, matched=False, why=refused)
         return
-    unknown = [*asked.unknown, *(answer.why for answer in asked.answers if answer.holds is None)]
-    if unknown:
-        yield Branch(packet=packet, matched=None, why=f"unknown: {', '.join(unknown)}", end="unknown")
+    still = [answer for answer in asked.answers if answer.holds is None]
+    if still:
+        yield from _fork(statements, packet, place, why, still)
         return
     why = [*why, *(answer.why for answer in asked.answers if answer.why)]
     share = asked.share
     if share:
-        told = [*why, f"by chance, {chance(share)}"] if share < 1 else why
+        told = [*why, f"by chance, {words.share(share)}"] if share < 1 else why
         for branch in _act(statements, asked.at, packet, place, told, asked.verdict):
             yield replace(branch, share=branch.share * share) if share < 1 else branch
     if share < 1:
-        yield Branch(share=1 - share, packet=packet, matched=False, why=f"by chance, {chance(1 - share)}")
+        yield Branch(share=1 - share, packet=packet, matched=False, why=f"by chance, {words.share(1 - share)}")
+
+
+def _fork(
+    statements: Sequence[Statement], packet: Packet, place: Place, why: list[str], still: list[Answer]
+) -> Iterator[Branch]:
+    """Follow both answers to the first open question; if neither changes anything, there is one way."""
+    doubt = still[0].doubt
+    asked = ", ".join(answer.why for answer in still)
+    ledger = place.ledger
+    if doubt is None or ledger.forks >= _MOST_FORKS:
+        more = "" if doubt is None else " (there are too many open questions to follow each)"
+        yield Branch(packet=packet, matched=None, why=f"unknown: {asked}{more}", end="unknown")
+        return
+    yes, no = (replace(packet, assumed=(*packet.assumed, doubt.assumed(holds=holds))) for holds in (True, False))
+    before = ledger.forks
+    ways = [*_follow(statements, yes, place, why)]
+    if all(_idle(way, yes) for way in ways):
+        ledger.forks = before
+        yield Branch(packet=packet, matched=None, why=f"not known, and nothing changes either way: {asked}")
+        return
+    ledger.forks += 1
+    yield from ways
+    yield Branch(packet=no, matched=False, why=f"assumed: {no.assumed[-1].text}")
+
+
+def _idle(way: Branch, packet: Packet) -> bool:
+    """Return whether nothing becomes of a packet, but that more is assumed of it."""
+    after = replace(way.packet, assumed=packet.assumed, service=packet.service)
+    return way.verdict.kind == "continue" and not way.end and after == packet
 
 
 @dataclass(slots=True)
@@ -104,7 +143,6 @@ class _Asked:
 
     at: int = 0
     answers: list[Answer] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
     share: Fraction = _ONE
     verdict: Verdict | None = None
 
@@ -115,9 +153,7 @@ def _questions(statements: Sequence[Statement], packet: Packet, place: Place) ->
         one = statements[asked.at]
         if isinstance(one, Chance):
             asked.share *= one.share
-        elif isinstance(one, Unknown) and one.match:
-            asked.unknown.append(f"`{one.text}`")
-        elif isinstance(one, Match | Lookup | Remembered):
+        elif isinstance(one, Match | Lookup | Remembered) or (isinstance(one, Unknown) and one.match):
             asked.answers.append(_ask(one, packet, place))
             asked.verdict = asked.answers[-1].verdict
         elif not isinstance(one, Note):
@@ -126,15 +162,11 @@ def _questions(statements: Sequence[Statement], packet: Packet, place: Place) ->
     return asked
 
 
-def chance(share: Fraction) -> str:
-    """Return a share as people write it, `1/3` also for the nearest number to it that a rule can hold."""
-    near = share.limit_denominator(1000)
-    return str(near) if abs(near - share) < Fraction(1, 1 << 30) else f"{float(share):.4%}"
-
-
-def _ask(one: Match | Lookup | Remembered, packet: Packet, place: Place) -> Answer:
+def _ask(one: Match | Lookup | Remembered | Unknown, packet: Packet, place: Place) -> Answer:
     if isinstance(one, Match):
         return compare(one, packet, place)
+    if isinstance(one, Unknown):
+        return unknown(one, packet)
     return lookup(one, packet, place) if isinstance(one, Lookup) else remembered(one, place)
 
 
@@ -151,13 +183,15 @@ def _act(
         yield _decided(verdict, packet, why)
         return
     if at == len(statements):
-        yield Branch(packet=packet, why=_told(why, "counted, for there is no target"))
+        last = statements[-1] if statements else None
+        beside = isinstance(last, Note) and last.text.startswith("-j ")
+        said = f"`{last.text}`, and it goes on" if last and beside else "counted, for there is no target"
+        yield Branch(packet=packet, why=_told(why, said))
         return
     one = statements[at]
     match one:
         case Mark():
-            after = replace(packet, mark=packet.mark & one.keep ^ one.flip)
-            deed = f"the mark becomes {after.mark:#x}" if after != packet else f"the mark stays {packet.mark:#x}"
+            after, deed = _marked(one, packet)
             yield from _go_on(statements, at, after, place, [*why, deed])
         case Remember():
             yield from _go_on(statements, at, packet, place, [*why, f"the source is remembered in {one.name}"])
@@ -166,12 +200,22 @@ def _act(
         case Dnat() | Draw():
             yield from _draw(one, packet, why)
         case Masquerade():
-            after = replace(packet, masqueraded=True)
-            yield Branch(packet=after, why=_told(why, "masqueraded: the source becomes the node's"), verdict=_ACCEPT)
+            after = replace(packet, masqueraded=True, new_source=one.source)
+            deed = f"the source becomes {one.source}" if one.source else "masqueraded: the source becomes the node's"
+            yield Branch(packet=after, why=_told(why, deed), verdict=_ACCEPT)
         case Reject():
             yield Branch(packet=packet, why=_told(why, f"refused, by {one.answer}"), end="reject")
         case _:
             yield Branch(packet=packet, matched=None, why=f"unknown: `{one.text}`", end="unknown")
+
+
+def _marked(one: Mark, packet: Packet) -> tuple[Packet, str]:
+    if one.of == "mark":
+        mark = packet.mark & one.keep ^ one.flip ^ packet.ct_mark & one.mix
+        return replace(packet, mark=mark), f"the mark {'stays' if mark == packet.mark else 'becomes'} {mark:#x}"
+    mark = packet.ct_mark & one.keep ^ one.flip ^ packet.mark & one.mix
+    stays = mark == packet.ct_mark
+    return replace(packet, ct_mark=mark), f"the connection's mark {'stays' if stays else 'becomes'} {mark:#x}"
 
 
 def _go_on(statements: Sequence[Statement], at: int, packet: Packet, place: Place, why: list[str]) -> Iterator[Branch]:
@@ -201,7 +245,7 @@ def _draw(one: Dnat | Draw, packet: Packet, why: list[str]) -> Iterator[Branch]:
             choice = one.choices[number]
             shares[choice] = shares.get(choice, Fraction(0)) + Fraction(1, one.modulus)
     for choice, share in shares.items():
-        picked = [*why, f"by chance, {chance(share)}"] if share < 1 else why
+        picked = [*why, f"by chance, {words.share(share)}"] if share < 1 else why
         if isinstance(choice, Verdict):
             yield replace(_decided(choice, packet, picked), share=share)
         else:
@@ -212,4 +256,4 @@ def _draw(one: Dnat | Draw, packet: Packet, why: list[str]) -> Iterator[Branch]:
             yield Branch(share=share, packet=after, why=_told(picked, deed), verdict=_ACCEPT)
     rest = 1 - sum(shares.values(), Fraction(0))
     if rest:
-        yield Branch(share=rest, packet=packet, matched=False, why=f"by chance, {chance(rest)}, nothing is chosen")
+        yield Branch(share=rest, packet=packet, matched=False, why=f"by chance, {words.share(rest)}, nothing is chosen")

@@ -7,9 +7,18 @@ from collections.abc import Iterator, Sequence
 from lab.model.journey import Explanation, Fate, Journey, Packet, Step, Vantage
 from lab.model.netfilter import Hook, Table
 from lab.proxy.walk.ask import Origin, Place
-from lab.proxy.walk.hook import State, Trail, through
+from lab.proxy.walk.doubt import Ledger
+from lab.proxy.walk.hook import State, merged, steps, through
 
-_FIRST = "this is a connection's first packet: the nat rules see no other, conntrack treats the rest alike"
+_FIRST = (
+    "this is a connection's first packet (state NEW): its later ones and the answers do not meet the nat rules, "
+    "conntrack treats them as this one; routes, rp_filter and whether anything listens are not looked at"
+)
+_TELL = {
+    "in-interface": "the rules ask by which interface it comes in: --interface would tell",
+    "out-interface": "the rules ask by which interface it leaves: --out-interface would tell",
+    "source port": "the rules ask for the source port: --from ADDRESS:PORT would tell",
+}
 
 
 def origin(packet: Packet, vantage: Vantage) -> Origin:
@@ -26,13 +35,20 @@ def explain(tables: Sequence[Table], packet: Packet, vantage: Vantage) -> Explan
     no kernel would have taken (a chain that is not there, chains that lead in a circle).
     """
     way = _Way(tables, vantage, origin(packet, vantage))
-    ends = list(way.walk(State(packet=packet)))
+    ends = merged(list(way.walk(State(packet=packet))), way.ledger, final=True)
     return Explanation(
         packet=packet,
         vantage=vantage,
         journeys=tuple(_journey(end, vantage) for end in ends),
-        notes=(*vantage.inferred, *way.notes, _FIRST),
+        notes=(*vantage.inferred, *way.ledger.notes, *_what_would_tell(ends), _FIRST),
     )
+
+
+def _what_would_tell(ends: Sequence[State]) -> Iterator[str]:
+    asked = {one.field for end in ends for one in end.packet.assumed}
+    for name, sentence in _TELL.items():
+        if any(field.startswith(name) for field in asked):
+            yield sentence
 
 
 class _Way:
@@ -40,7 +56,7 @@ class _Way:
 
     def __init__(self, tables: Sequence[Table], vantage: Vantage, began: Origin) -> None:
         self.tables, self.vantage, self.began = tables, vantage, began
-        self.notes: dict[str, None] = {}
+        self.ledger = Ledger()
 
     def walk(self, state: State) -> Iterator[State]:
         """Yield the states at the end of every way."""
@@ -75,15 +91,16 @@ class _Way:
                 yield from [back] if back.end else self._at("INPUT", back, looped=True)
 
     def _at(self, hook: Hook, state: State, *, looped: bool = False) -> list[State]:
-        place = Place(hook=hook, origin=self.began, vantage=self.vantage, looped=looped, notes=self.notes)
+        place = Place(hook=hook, origin=self.began, vantage=self.vantage, looped=looped, ledger=self.ledger)
         return through(self.tables, state, place, nat=not looped)
 
     def _routed(self, state: State) -> State:
         packet = state.packet
+        notes = self.ledger.notes
         if packet.destination.is_loopback and self.began != "node":
-            self.notes["it reaches 127.0.0.0/8 from elsewhere only if route_localnet is 1 on its interface"] = None
+            notes["it reaches 127.0.0.0/8 from elsewhere only if route_localnet is 1 on its interface"] = None
         if packet.source.is_loopback and not packet.destination.is_loopback:
-            self.notes["its source is a loopback address: it leaves only if route_localnet is 1"] = None
+            notes["its source is a loopback address: it leaves only if route_localnet is 1"] = None
         why = _whither(packet, self.vantage, self.began)
         return state.step(Step(hook="ROUTING", why=why, before=packet, after=packet))
 
@@ -101,23 +118,17 @@ def _journey(state: State, vantage: Vantage) -> Journey:
     packet = state.packet
     return Journey(
         share=state.share,
-        steps=tuple(_steps(state.trail)),
+        steps=tuple(steps(state.trail))[::-1],
+        assumed=packet.assumed,
         fate=Fate(
             kind=state.end or "accept",
             destination=packet.destination,
             port=packet.destination_port,
             dnat=packet.dnat,
             masquerade=state.masquerade,
+            source=packet.new_source,
             local=vantage.is_local(packet.destination),
             place=state.decided,
             detail=state.detail,
         ),
     )
-
-
-def _steps(trail: Trail) -> list[Step]:
-    found = []
-    while trail is not None:
-        trail, step = trail
-        found.append(step)
-    return found[::-1]
