@@ -1,8 +1,9 @@
 """How fast a cluster's objects become rules in the kernel; run by `invoke bench.rules`.
 
-Four parts. `load`: from a file of JSON objects to the kernel, beside the bare load of the same rules, in turns.
-`change`: one endpoint more or less, beside the bare load of the same transaction. `memory`: the most that rendering
-takes. `yaml`: what reading YAML instead of JSON costs. One node, IPv4, each load in a network namespace of its own.
+Four parts. `load`: from a file of JSON objects to the kernel, beside the bare load of the same rules, in turns; and
+whether ten times the Services take ten times as long. `change`: one endpoint more or less, beside the bare load of the
+same transaction. `memory`: the most that rendering takes. `yaml`: what reading YAML instead of JSON costs. One node,
+IPv4, each load in a network namespace of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import shlex
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,13 +23,17 @@ from typing import Any
 from msgspec import structs
 
 from benchmarks import up
+from benchmarks.cost import Cost, cost
 from benchmarks.objects import ENDPOINTS, written
 from benchmarks.reading import memory, yaml
+from benchmarks.tables import table
 from lab.errors import TopologyError
 from lab.kernel import command, join, netns, rules
+from lab.kernel.limits import widen
 from lab.model.cluster import Cluster
-from lab.model.kubernetes import KubeProxyConfiguration, to_builtins
+from lab.model.kubernetes import to_builtins
 from lab.model.lab import Lab, LabMeta, LabSpec, Mode
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.ruleset import Ruleset
 from lab.parse import cluster_files
 from lab.parse.quick import uncollected
@@ -47,7 +51,6 @@ BARE: dict[rules.Tool, tuple[str, ...]] = {
 }
 CHANGED = 5000  # Services around the one whose endpoints change
 YAML = 1000
-MEGABYTE = 1 << 20
 SETTINGS = KubeProxyConfiguration(hostname_override="node-1", cluster_cidr="10.128.0.0/9")
 _TIMEOUT_S = 300.0
 
@@ -101,9 +104,10 @@ def _pieces(file: Path, tool: rules.Tool) -> Iterator[str]:
 
 
 def _load(services: int, rounds: int, place: Path) -> dict[str, Any]:
-    """Return the seconds of both ways for each tool."""
+    """Return the seconds of each way for each tool: by the clock, and of processors."""
     file = written(services, place)
-    seconds: dict[str, dict[str, list[float]]] = {tool: {"hairpin": [], "bare": [], "command": []} for tool in TOOLS}
+    seconds: dict[str, dict[str, list[float]]] = {tool: {} for tool in TOOLS}
+    processors: dict[str, dict[str, list[float]]] = {tool: {} for tool in TOOLS}
     sizes = {}
     for tool in TOOLS:
         # Not made here: a process that has made all of this is slower to fork, and its children slower to begin.
@@ -116,63 +120,63 @@ def _load(services: int, rounds: int, place: Path) -> dict[str, Any]:
         }
         for number in range(rounds):
             for way in sorted(ways, reverse=bool(number % 2)):
-                seconds[tool][way].append(_in_capsule(ways[way], place))
-                _say(f"{services} Services, {tool}, round {number + 1}/{rounds}, {way}", seconds[tool][way][-1])
-    return {"services": services, "letters": sizes, "seconds": seconds}
+                taken = _in_capsule(partial(_alone, ways[way]), place)
+                for kept, value in zip((seconds, processors), taken, strict=True):
+                    kept[tool].setdefault(way, []).append(value)
+                _say(f"{services} Services, {tool}, round {number + 1}/{rounds}, {way}", *taken)
+    return {"services": services, "letters": sizes, "seconds": seconds, "processors": processors}
 
 
-def _say(what: str, seconds: float) -> None:
-    print(f"{what}: {seconds:.3f} s", file=sys.stderr)
+def _say(what: str, seconds: float, processors: float) -> None:
+    print(f"{what}: {seconds:.3f} s, {processors:.3f} s of processors", file=sys.stderr)
 
 
-def _in_capsule(way: Callable[[], float], place: Path) -> float:
+def _in_capsule(way: Callable[[], Cost], place: Path) -> Cost:
     with tempfile.TemporaryDirectory(dir=place) as folder, up.empty_capsule(Path(folder)) as keeper:
-        seconds = join.call(keeper, way)
+        taken = join.call(keeper, way)
     up.settle()
-    return seconds
+    return taken
 
 
-def _ours(file: Path, tool: rules.Tool) -> float:
-    """Load while rendering, as `proxy.render | iptables-restore` does; nft begins when it has read all."""
-    with netns.scratch(), uncollected():
+def _alone(load: Callable[[], object]) -> Cost:
+    """Return what a load costs in a network namespace that has no rules yet."""
+    with netns.scratch():
         rules.add_counters(None, COUNTERS)
-        begin = time.perf_counter()
+        return cost(load)
+
+
+def _ours(file: Path, tool: rules.Tool) -> None:
+    """Load while rendering, as `proxy.render | iptables-restore` does; nft begins when it has read all."""
+    with uncollected():
         if tool == "nft":
             text = "".join(_pieces(file, tool))
             rules.restore([rules.Load(netns=None, tool=tool, family="ipv4", text=text, anew=True)])
-            return time.perf_counter() - begin
+            return
         with Popen(BARE[tool], stdin=PIPE, text=True) as loader:  # noqa: S603 - one of BARE
             if loader.stdin:
+                widen(loader.stdin)
                 loader.stdin.writelines(_pieces(file, tool))
                 loader.stdin.close()
             if loader.wait(_TIMEOUT_S):
                 raise RuntimeError(f"{BARE[tool]}: exit {loader.returncode}")
-        return time.perf_counter() - begin
 
 
-def _bare(text: str, tool: rules.Tool) -> float:
-    with netns.scratch():
-        rules.add_counters(None, COUNTERS)
-        begin = time.perf_counter()
-        command.check(BARE[tool], stdin=text, timeout_s=_TIMEOUT_S)
-        return time.perf_counter() - begin
+def _bare(text: str, tool: rules.Tool) -> None:
+    command.check(BARE[tool], stdin=text, timeout_s=_TIMEOUT_S)
 
 
 def _invocation(file: Path, tool: rules.Tool) -> list[str]:
     config = file.with_name("config.json")
-    config.write_text(json.dumps({"kind": SETTINGS.kind, **to_builtins(SETTINGS)}), encoding="utf-8")
+    head = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": SETTINGS.kind}
+    config.write_text(json.dumps({**head, **to_builtins(SETTINGS)}), encoding="utf-8")
     invoke = [sys.executable, "-m", "invoke", "--search-root", str(up.ROOT), "proxy.render"]
     return [*invoke, "--objects", str(file), "--config", str(config), "--mode", _mode(tool)]
 
 
-def _command(file: Path, tool: rules.Tool) -> float:
+def _command(file: Path, tool: rules.Tool) -> None:
     """Type what a user would type: Python starts, too."""
-    with netns.scratch():
-        rules.add_counters(None, COUNTERS)
-        begin = time.perf_counter()
-        line = f"{shlex.join(_invocation(file, tool))} | {shlex.join(BARE[tool])}"
-        command.check(("sh", "-c", line), timeout_s=_TIMEOUT_S)
-        return time.perf_counter() - begin
+    line = f"{shlex.join(_invocation(file, tool))} | {shlex.join(BARE[tool])}"
+    command.check(("sh", "-c", line), timeout_s=_TIMEOUT_S)
 
 
 # --- change ------------------------------------------------------------------------------------------------------
@@ -203,18 +207,19 @@ def replace_mode(mode: Mode) -> KubeProxyConfiguration:
 
 def _change(services: int, rounds: int, place: Path) -> dict[str, Any]:
     """Return the seconds of both ways for each tool, to take an endpoint away and to give it back in turns."""
-    found = {}
+    seconds, processors = {}, {}
     for tool in TOOLS:
         whole, less = _clusters(services, place, tool)
         with tempfile.TemporaryDirectory(dir=place) as folder, up.empty_capsule(Path(folder)) as keeper:
-            found[tool] = join.call(keeper, partial(_changes, whole, less, tool, rounds))
-        for way, values in found[tool].items():
-            _say(f"one endpoint of {services} Services, {tool}, {way}", median(values))
-    return {"services": services, "seconds": found}
+            taken = join.call(keeper, partial(_changes, whole, less, tool, rounds))
+        seconds[tool], processors[tool] = ({way: [one[n] for one in taken[way]] for way in taken} for n in (0, 1))
+        for way in taken:
+            _say(f"one endpoint of {services} Services, {tool}, {way}", *map(median, zip(*taken[way], strict=True)))
+    return {"services": services, "seconds": seconds, "processors": processors}
 
 
-def _changes(whole: Cluster, less: Cluster, tool: rules.Tool, rounds: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {"hairpin": [], "bare": [], "deciding": []}
+def _changes(whole: Cluster, less: Cluster, tool: rules.Tool, rounds: int) -> dict[str, list[Cost]]:
+    taken: dict[str, list[Cost]] = {"hairpin": [], "bare": [], "deciding": []}
     with netns.scratch():
         counters = rules.nfacct_available()
         ruleset = render(
@@ -225,55 +230,26 @@ def _changes(whole: Cluster, less: Cluster, tool: rules.Tool, rounds: int) -> di
         rules.restore([rules.Load(netns=None, tool=tool, family="ipv4", text=ruleset.restore_text(), anew=True)])
         pairs = _pairs(whole, less)
         for _ in range(rounds):
-            old, new = next(pairs)
-            begin = time.perf_counter()
-            (change,) = transactions(old, new, ["node-1"], counters=counters)
-            seconds["deciding"].append(time.perf_counter() - begin)
-            rules.restore([rules.Load(netns=None, tool=tool, family="ipv4", text=change.text)])
-            seconds["hairpin"].append(time.perf_counter() - begin)
-            (change,) = transactions(*next(pairs), ["node-1"], counters=counters)
+            pair = next(pairs)
+            taken["hairpin"].append(cost(partial(_follow, pair, tool, counters=counters)))
+            taken["deciding"].append(cost(partial(_decided, pair, counters=counters)))  # part of it, alone
+            text = _decided(next(pairs), counters=counters)
             argv = BARE[tool] if tool == "nft" else (*BARE[tool], "--noflush")
-            begin = time.perf_counter()
-            command.check(argv, stdin=change.text, timeout_s=_TIMEOUT_S)
-            seconds["bare"].append(time.perf_counter() - begin)
-    return seconds
+            taken["bare"].append(cost(partial(command.check, argv, stdin=text, timeout_s=_TIMEOUT_S)))
+    return taken
+
+
+def _follow(pair: tuple[Cluster, Cluster], tool: rules.Tool, *, counters: bool) -> None:
+    text = _decided(pair, counters=counters)
+    rules.restore([rules.Load(netns=None, tool=tool, family="ipv4", text=text)])
+
+
+def _decided(pair: tuple[Cluster, Cluster], *, counters: bool) -> str:
+    (change,) = transactions(*pair, ["node-1"], counters=counters)
+    return change.text
 
 
 def _pairs(whole: Cluster, less: Cluster) -> Iterator[tuple[Cluster, Cluster]]:
     while True:
         yield whole, less
         yield less, whole
-
-
-# --- the table ---------------------------------------------------------------------------------------------------
-
-
-def table(results: dict[str, Any]) -> str:
-    """Return the results as Markdown, for README."""
-    text: list[str] = []
-    if "load" in results:
-        head = f"| Services x {results['endpoints']} | loaded by | from JSON to the kernel | bare load | ratio |"
-        text += [f"{head} whole command |"]
-        text += ["|---:|---|---:|---:|---:|---:|"]
-        for tool in TOOLS:
-            for row in results["load"]:
-                seconds = row["seconds"][tool]
-                text.append(f"{_row(row['services'], tool, seconds)} {median(seconds['command']):.2f} s |")
-    if "change" in results:
-        row = results["change"]
-        text += ["", "| Services | one endpoint, by | from objects to the kernel | bare load | ratio |"]
-        text += ["|---:|---|---:|---:|---:|"]
-        text += [_row(row["services"], tool, row["seconds"][tool]) for tool in TOOLS]
-    if "memory" in results:
-        for mode, peak in results["memory"]["peak"].items():
-            text += ["", f"rendering {results['memory']['services']} Services, {mode}: {peak / MEGABYTE:.0f} MiB"]
-    if "yaml" in results:
-        row = results["yaml"]
-        js, ya = (median(row["seconds"][name]) for name in ("json", "yaml"))
-        text += ["", f"reading {row['services']} Services: {js:.2f} s from JSON, {ya:.2f} s from YAML"]
-    return "\n".join(text).strip()
-
-
-def _row(services: int, tool: str, seconds: dict[str, list[float]]) -> str:
-    ours, bare = median(seconds["hairpin"]), median(seconds["bare"])
-    return f"| {services} | {tool} | {ours:.2f} s | {bare:.2f} s | {ours / bare:.2f} |"

@@ -21,12 +21,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lab import state
+from lab import state, topology
 from lab.build import build
 from lab.errors import TopologyError
 from lab.kernel import capsule, command, join, rules
 from lab.model.ops import Address, Bridge, Namespace, Op, Veth
-from lab.parse import topology
 from lab.plan import plan
 from lab.plan.describe import describe
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -52,11 +53,23 @@ def change(lab: Standing, edit: Callable[[Cluster], Cluster], progress: Progress
         return Changed(old=old, new=new, mended=mended, took_s=time.perf_counter() - begun)
 
 
+def moment() -> str:
+    """Return the present moment as RFC 3339 has it: since when a pod is terminating."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @contextmanager
 def held(lab: Standing, progress: Progress) -> Iterator[Standing]:
     """Give the lab as it is now, and let nobody change it meanwhile; what a change that was cut off left is undone."""
     with state.locked(lab.name) as folder:
         yield _mended(lab.name, folder, progress)[0]
+
+
+@contextmanager
+def steady(lab: Standing) -> Iterator[Standing]:
+    """Give the lab as it is now, and let nobody change it meanwhile; what a change that was cut off left is left."""
+    with state.locked(lab.name):
+        yield Standing(state.find(lab.name))
 
 
 def _mended(name: str, folder: Path, progress: Progress) -> tuple[Standing, bool]:
@@ -74,6 +87,7 @@ def _carry_out(lab: Standing, folder: Path, new: Cluster, progress: Progress) ->
     _note(lab.name, folder, pending=objects)
     try:
         lab.call(partial(_change, lab.cluster, new, folder / state.LOG, progress))
+        _note(lab.name, folder, objects=objects, notes=notes(new), pending=None)
     except BaseException as error:
         try:
             _undo(lab, folder, new, progress)
@@ -82,9 +96,9 @@ def _carry_out(lab: Standing, folder: Path, new: Cluster, progress: Progress) ->
                 raise _stuck(lab.name, error, worse) from None
             raise
         if isinstance(error, KernelError):
-            raise KernelError(error.message, hint="nothing is changed: what had been done is undone") from None
+            hint = f"nothing is changed: what had been done is undone{f'; {error.hint}' if error.hint else ''}"
+            raise KernelError(error.message, hint=hint) from None
         raise
-    _note(lab.name, folder, objects=objects, notes=notes(new), pending=None)
 
 
 def _stuck(name: str, error: LabError, worse: LabError) -> KernelError:
@@ -97,7 +111,7 @@ def _stuck(name: str, error: LabError, worse: LabError) -> KernelError:
 def _undo(lab: Standing, folder: Path, other: Cluster, progress: Progress) -> None:
     """Put a lab that is somewhere between its own objects and `other` back to its own."""
     lab.call(partial(_put_back, lab.cluster, other, folder / state.LOG, progress))
-    _note(lab.name, folder, pending=None)
+    _note(lab.name, folder, objects=lab.record.objects, notes=lab.record.notes, pending=None)
 
 
 def _note(name: str, folder: Path, **fields: object) -> None:

@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,8 @@ def _held(folder: Path) -> bool:
 def write(folder: Path, record: Record) -> None:
     """Write the record of a lab, whole or not at all."""
     draft = folder / f"{_RECORD}.new"
-    draft.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    raw = {one.name: getattr(record, one.name) for one in fields(record)}  # `asdict` would copy all the objects
+    draft.write_text(json.dumps({**raw, "keeper": asdict(record.keeper)}), encoding="utf-8")
     draft.replace(folder / _RECORD)
 
 

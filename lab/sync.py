@@ -69,21 +69,24 @@ def partial(old: Cluster, new: Cluster) -> Synced:
     refusals = _attempt(loads)
     refused = {load.netns: refusal for load, refusal in zip(loads, refusals, strict=True) if refusal}
     again = [name for name in nodes if name in refused]
-    full(new, again)
+    flows = full(new, again).flows
     touched = {load.netns for load in loads} - set(again)
+    if changed(old, new).udp:
+        flows += _reconcile(new, [name for name in nodes if name not in refused])
     return Synced(
         partly=tuple(name for name in nodes if name in touched),
         fully=tuple(again),
         refused=tuple(refused.values()),
-        flows=_reconcile(new, nodes) if changed(old, new).udp else 0,
+        flows=flows,
     )
 
 
 def full(cluster: Cluster, nodes: Sequence[str] | None = None) -> Synced:
-    """Write every rule of `nodes` (None: of all) anew, as kube-proxy's full sync does; hand edits in its chains vanish.
+    """Write every rule of `nodes` (None: of all) anew, as kube-proxy does when it starts; hand edits vanish.
 
     Where that is too much for one transaction (in a user namespace) chains that are as they should be stay untouched,
-    so that no packet meets half of the rules. Raises `KernelError` naming each node that refuses.
+    so that no packet meets half of the rules. Then flows that outlived their endpoint are deleted.
+    Raises `KernelError` naming each node that refuses.
     """
     names = _names(cluster) if nodes is None else list(nodes)
     if not names:
@@ -104,7 +107,7 @@ def full(cluster: Cluster, nodes: Sequence[str] | None = None) -> Synced:
         if refusal
     ]
     rules.restore(again)
-    return Synced(fully=tuple(names))
+    return Synced(fully=tuple(names), flows=_reconcile(cluster, names))
 
 
 def drift(cluster: Cluster, nodes: Sequence[str] | None = None) -> tuple[Drift, ...]:
@@ -126,13 +129,19 @@ def installed(cluster: Cluster, nodes: Sequence[str], service: tuple[str, str] |
     """Return what the kernels of `nodes` hold for a Service (namespace and name), or, for None, for all of them."""
     found = []
     for name in nodes:
+        flows = _flows(name) if cluster.mode == "nftables" else ()
         for family in FAMILIES:
             text = listing(cluster, name, family)
             tables = saved_rules.read(text, f"rules of {name}")[0] if text else ()
             only = of_service(cluster, name, family, service) if service else None
-            lines = order.lines(tables, only)
+            lines = order.lines(tables, only, flows)
             found.append(Installed(node=name, family=family, tool=tool(cluster), lines=lines))
     return tuple(found)
+
+
+def _flows(node: str) -> tuple[Flow, ...]:
+    with netns.inside(node):
+        return entries.flows(node, conntrack.dump())
 
 
 def held(cluster: Cluster, node: str | None, family: Family) -> Held:
@@ -212,11 +221,16 @@ def _instead(load: rules.Load, text: str) -> rules.Load:
 
 def _reconcile(cluster: Cluster, nodes: Sequence[str]) -> int:
     """Delete the UDP flows that outlived their endpoint, on each node; return how many."""
-    found = [unit for family in FAMILIES for unit in units_of(cluster, family) if unit.protocol == "UDP"]
+    services = tuple(one for one in cluster.services if any(port.protocol == "UDP" for port in one.spec.ports))
+    if not services:
+        return 0
+    some = replace(cluster, services=services)
+    found = [unit for family in FAMILIES for unit in units_of(some, family)]
     deleted = 0
     for node in nodes:
         with netns.inside(node):
-            stale = cleanup.stale(entries.flows(node, conntrack.dump()), found)
+            udp = [entry for entry in conntrack.dump() if entry["protocol"] == _UDP]
+            stale = cleanup.stale(entries.flows(node, udp), found)
             deleted += conntrack.delete([_key(flow) for flow in stale])
     return deleted
 

@@ -23,6 +23,7 @@ def entry(**changed: Any) -> conntrack.Entry:  # noqa: ANN401 - any field of an 
         "tcp_state": 3,
         "timeout_s": 431_999,
         "id": 123,
+        "counted": None,
     }
     return plain | changed  # type: ignore[no-any-return]
 

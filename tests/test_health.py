@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 import pytest
 
+from lab import topology
 from lab.model.ops import Health
-from lab.parse import topology
 from lab.plan.difference import difference
 from lab.plan.health import EVERYWHERE, healths
 from lab.serve.answer import Content
@@ -100,7 +100,15 @@ def test_kube_proxy_itself_is_healthy_in_both_families(path: str, *, eligible: b
         "healthy": True,
         "status": {"IPv4": family, "IPv6": family},
     }
+    assert b" " not in reply.body  # as Go's encoding/json writes
+    assert reply.headers == content(PROXY, "/", NOW).headers == (("X-Content-Type-Options", "nosniff"),)
     assert content(PROXY, "/", NOW).status == 404
+
+
+@pytest.mark.parametrize(("microsecond", "shown"), [(0, ""), (120_000, ".12"), (7, ".000007")])
+def test_a_time_is_written_as_go_does(microsecond: int, shown: str) -> None:
+    reply = content(PROXY, "/livez", NOW.replace(microsecond=microsecond))
+    assert json.loads(reply.body)["currentTime"] == f"2026-01-02T03:04:05{shown}Z"
 
 
 def test_every_node_answers_for_itself_and_counts_its_own_addresses() -> None:
@@ -133,6 +141,21 @@ def test_restricted_node_ports_restrict_it_too() -> None:
         assert found == [(ip_address("192.168.0.10"),), (ip_address("192.168.0.11"),)]
     found = [one.addresses for one in checks(more=f"{CONFIG}bindAddress: '::'\n") if not one.service]
     assert found == [(ip_address("::"),)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("127.0.0.1:10300", "127.0.0.1", 10300),
+        ("127.0.0.1", "127.0.0.1", 10256),
+        ("'[::1]:10300'", "::1", 10300),
+        ("'::'", "::", 10256),
+        ("''", str(EVERYWHERE["ipv4"]), 10256),
+    ],
+)
+def test_kube_proxy_itself_answers_where_it_is_told_to(text: str, address: str, port: int) -> None:
+    own = [one for one in checks(more=f"{CONFIG}healthzBindAddress: {text}\n") if not one.service]
+    assert {(one.addresses, one.port) for one in own} == {((ip_address(address),), port)}
 
 
 def test_a_service_with_policy_cluster_has_no_health_check() -> None:

@@ -63,8 +63,11 @@ def _do(made: Chains, table: str, verb: str, chain: str, rule: str = "") -> None
         case "-A":
             rules.append(rule)
         case "-I":
-            assert rule.startswith("1 ")
-            rules.insert(0, rule[2:])
+            number, rule = rule.split(" ", 1)
+            assert 0 < int(number) <= len(rules) + 1
+            rules.insert(int(number) - 1, rule)
+        case "-D" if rule.isdecimal():
+            del rules[int(rule) - 1]
         case "-D":
             rules.remove(rule)
         case "-X":
@@ -161,6 +164,9 @@ class Table:
 
     def add_rule(self, chain: str, rule: str) -> None:
         self.rules[chain].append(rule)
+
+    def insert_rule(self, chain: str, rule: str) -> None:
+        self.rules[chain].insert(0, rule)
 
     def flush_chain(self, name: str) -> None:
         self.rules[name].clear()
@@ -324,6 +330,16 @@ def test_an_endpoint_of_another_node_changes_one_chain_of_the_table() -> None:
     assert [line.split()[:2] for line in lines] == [["flush", "chain"], ["add", "rule"]]
 
 
+def test_a_long_chain_of_a_table_leads_to_an_endpoint_from_its_first_rule_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_nftables, "LONG", 2)
+    old = with_services("web", mode="nftables")
+    spec = with_(old.services[0].spec, session_affinity="ClientIP")
+    text = one_text(old, replace(old, services=(with_(old.services[0], spec=spec),)))
+    verbs = [line.split()[0] for line in text.splitlines() if " service-" in line]
+    assert verbs == ["flush", "add", "insert", "insert"]
+    assert re.search(r"^add rule ip kube-proxy service-\S+ numgen random mod 2 vmap", text, re.MULTILINE)
+
+
 def test_deletions_can_wait_for_a_second_transaction() -> None:
     old = with_services("web", "db", mode="nftables")
     text = one_text(old, replace(old, services=old.services[:1], slices=old.slices[:2]))
@@ -342,8 +358,13 @@ def test_above_1000_endpoints_all_rules_lose_their_comments_and_get_them_back() 
     assert text.count("\n:KUBE-SEP-") == 1001 + 2  # the two that stay, too
     assert "default/web:http ->" in one_text(many, few)
     same = replace(many, slices=(with_(many.slices[0], endpoints=many.slices[0].endpoints[1:]), *many.slices[1:]))
-    assert one_text(many, same).count("\n:") == 2  # the Service's chain, and the endpoint's that goes
-    assert "default/web:http ->" not in one_text(many, same)
+    text = one_text(many, same)
+    assert text.count("\n:") == 1  # the endpoint's chain that goes
+    assert "default/web:http ->" not in text
+    # The Service's own chain is too long for a transaction that an ordinary user may make: it is never empty.
+    chain = iptables_of(same, "ipv4").chains_of("default/web")
+    assert text.count("\n-I KUBE-SVC-") == max(len(one.rules) for _, one in chain) == 1003
+    assert text.count("\n-D KUBE-SVC-") == 1004
 
 
 def _many(one: EndpointSlice, count: int) -> tuple[SliceEndpoint, ...]:

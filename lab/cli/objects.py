@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +36,15 @@ def apply(_: Context, file: str, dry_run: bool = False, lab: str = "", json: boo
     stays as well. Pods of a Deployment whose template changed are replaced.
     """
     from lab import edits
-    from lab.parse import edit
+    from lab.parse.files import text_of
 
-    text, source = edit.text_of(file)
-    _change(lambda cluster: edits.apply(cluster, text, source), lab, dry_run=dry_run, json=json)
+    text, source = text_of(file)
+    _change(
+        lambda cluster: edits.apply(cluster, text, source, note=lambda one: note(f"note: {one}")),
+        lab,
+        dry_run=dry_run,
+        json=json,
+    )
 
 
 @command(
@@ -96,10 +100,9 @@ def condition(_: Context, pod: str, condition: str, dry_run: bool = False, lab: 
 
     It answers all the same: what changes is whether Services send anybody there.
     """
-    from lab import edits
+    from lab import edits, live
 
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    _change(partial(edits.condition, name=pod, word=condition, now=now), lab, dry_run=dry_run, json=json)
+    _change(partial(edits.condition, name=pod, word=condition, now=live.moment()), lab, dry_run=dry_run, json=json)
 
 
 def _change(edit: Callable[[Cluster], Cluster], name: str, *, dry_run: bool, json: bool) -> None:

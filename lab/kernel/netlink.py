@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NoReturn, Self
 
 from lab.errors import KernelError
 from lab.kernel import netns as namespaces
@@ -134,15 +134,14 @@ class Channel:
     def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         """Ask for all objects of an RTM_GET* `kind`; yield each answer whole, with its header.
 
-        Raises `KernelError` if the kernel refuses or does not answer.
+        Raises `KernelError` if the kernel refuses or does not answer; its cause is an `OSError` with the errno.
         """
         sequence = self._sequence = self._sequence + 1
-        refusal = ""
         try:
             self._socket.send(
                 _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body
             )
-            while not refusal:
+            while True:
                 data = self._socket.recv(1 << 18)
                 for start, (answered, answer, flags, part) in _messages(data):
                     if answered != sequence:
@@ -150,13 +149,11 @@ class Channel:
                     if answer == _NLMSG_DONE:
                         return
                     if answer == _NLMSG_ERROR:
-                        number, words = _verdict(flags, part)
-                        refusal = f"{Refusal(position=0, errno=number, words=words)}"
-                        break
+                        _refuse(*_verdict(flags, part))
                     yield data[start : start + _HEADER.size + len(part)]
         except OSError as error:
-            refusal = str(error)
-        raise KernelError(f"{self._place}: the kernel did not list what was asked for: {refusal}")
+            said = error.strerror or error
+            raise KernelError(f"{self._place}: the kernel did not list what was asked for: {said}") from error
 
     @property
     def _place(self) -> str:
@@ -239,6 +236,10 @@ def _verdict(flags: int, body: bytes) -> tuple[int, str]:
             if kind == _NLMSGERR_ATTR_MSG:
                 words = value.rstrip(b"\0").decode(errors="replace")
     return -code, words
+
+
+def _refuse(number: int, words: str) -> NoReturn:
+    raise OSError(number, str(Refusal(position=0, errno=number, words=words)))
 
 
 def _errno_name(number: int) -> str:

@@ -31,7 +31,7 @@ _NFT_FAMILIES: dict[Family, str] = {"ipv4": "ip", "ipv6": "ip6"}
 _NFT_TABLE = "kube-proxy"
 _MANY_LETTERS = 1 << 18  # some thousand rules
 _ZERO = "-Z\n"
-_NFT_LETTERS = 1 << 18  # above, several transactions are faster than one
+_NFT_LETTERS = 1 << 19  # above, several transactions are faster than one; below, each has to wait for the kernel
 _TIMEOUT_S = 60.0
 
 NETLINK_NETFILTER = 12  # socket has no name for it
@@ -106,9 +106,8 @@ def _cut(tool: Tool, end: command.Done, queue: deque[str]) -> bool:
     text = end.command.stdin
     if tool == "nft":  # what waits behind it is as long
         size = len(text) // 2
-        cut = nft.command_parts if nft.is_commands(text) else nft.parts
-        pieces = list(cut(text, size=size))
-        rest = [piece for waiting in queue for piece in cut(waiting, size=size)]
+        pieces = list(nft.cut(text, size=size))
+        rest = [piece for waiting in queue for piece in nft.cut(waiting, size=size)]
     else:
         pieces, rest = list(parts(_rest(end))), list(queue)
     if max(map(len, pieces)) >= len(text):

@@ -28,7 +28,8 @@ class Flow:
     """One conntrack entry of a node.
 
     `status` holds IPS_* bits by nf_conntrack_common.h's names in lower case (`seen_reply`, `assured`, `confirmed`...).
-    `timeout_s`: seconds until it expires; `tcp_state` is empty unless `protocol` is tcp.
+    `timeout_s`: seconds until it expires; `tcp_state` is empty unless `protocol` is tcp. `counted`: packets and bytes
+    of the original direction, None where the kernel does not count them.
     """
 
     node: str
@@ -41,6 +42,7 @@ class Flow:
     tcp_state: str = ""
     timeout_s: int = 0
     id: int = 0
+    counted: tuple[int, int] | None = None
 
     @property
     def dnat(self) -> bool:

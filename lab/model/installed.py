@@ -10,12 +10,12 @@ from lab.model.address import Family
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A chain's head, one of its rules, or an element of the map that a rule looks up.
+    """A chain's head, one of its rules, an element of the map that a rule looks up, or an endpoint that it chooses.
 
     `depth`: how many jumps lead here. `packets` and `octets` are None where nothing counts.
     """
 
-    kind: Literal["chain", "rule", "element"]
+    kind: Literal["chain", "rule", "element", "endpoint"]
     depth: int
     table: str
     chain: str

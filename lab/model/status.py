@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lab.model.address import IPAddress, IPNetwork
     from lab.model.cluster import Cluster
-    from lab.model.kubernetes import EndpointSlice, ObjectMeta, Pod, Protocol, Service, ServicePort
+    from lab.model.kubernetes import EndpointSlice, ObjectMeta, ObjectReference, Pod, Protocol, Service, ServicePort
     from lab.model.lab import Mode, Variant
 
 
@@ -30,25 +30,29 @@ class NodeRow:
 class PodRow:
     """A pod; `answering` is None when it was not asked, `latency_s` unless it answered.
 
-    `name` is `coredns-1`, or `kube-system/coredns-1` outside the namespace default; `ports` are `8080/TCP`.
+    `name` is `coredns-1`, or `kube-system/coredns-1` outside the namespace default; `ports` are `8080/TCP`. `ready` is
+    its condition, which decides whether Services send anybody there; whether it answers is another question.
     """
 
     name: str
     node: str
     addresses: tuple[IPAddress, ...]
     ports: tuple[str, ...]
+    ready: bool = True
+    terminating: bool = False
     answering: bool | None = None
     latency_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointRow:
-    """A pod's address and port behind a Service's port; `pod` is empty when the slice names none."""
+    """A pod's address and port behind a Service's port; `pod` (as in PodRow) is empty when the slice names none."""
 
     address: IPAddress
     port: int
     pod: str = ""
     ready: bool = True
+    terminating: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,9 +116,9 @@ class Status:
         return all(pod.answering is not False for pod in self.pods)
 
 
-def shown(metadata: ObjectMeta) -> str:
+def shown(named: ObjectMeta | ObjectReference) -> str:
     """Return an object's name for people: with its namespace when that is not `default`."""
-    return metadata.name if metadata.namespace == "default" else f"{metadata.namespace}/{metadata.name}"
+    return named.name if named.namespace in {"", "default"} else f"{named.namespace}/{named.name}"
 
 
 def status_of(
@@ -149,7 +153,10 @@ def status_of(
 
 def service_rows(cluster: Cluster) -> tuple[ServiceRow, ...]:
     """Return the Services with their ports and the endpoints behind each."""
-    return tuple(_service(service, cluster) for service in cluster.services)
+    slices: dict[tuple[str, str], list[EndpointSlice]] = {}
+    for piece in cluster.slices:
+        slices.setdefault(piece.service_key, []).append(piece)
+    return tuple(_service(service, slices.get(service.metadata.key, [])) for service in cluster.services)
 
 
 def _pod(pod: Pod, health: Mapping[str, float | None]) -> PodRow:
@@ -160,14 +167,15 @@ def _pod(pod: Pod, health: Mapping[str, float | None]) -> PodRow:
         node=pod.spec.node_name,
         addresses=pod_addresses(pod),
         ports=tuple(f"{port.container_port}/{port.protocol}" for port in pod.ports),
+        ready=pod.ready,
+        terminating=pod.terminating,
         answering=latency_s is not None if name in health else None,
         latency_s=latency_s,
     )
 
 
-def _service(service: Service, cluster: Cluster) -> ServiceRow:
+def _service(service: Service, slices: list[EndpointSlice]) -> ServiceRow:
     spec = service.spec
-    slices = [piece for piece in cluster.slices if piece.service_key == service.metadata.key]
     return ServiceRow(
         name=shown(service.metadata),
         type=spec.type,
@@ -187,8 +195,9 @@ def _port(port: ServicePort, slices: list[EndpointSlice]) -> PortRow:
             EndpointRow(
                 address=endpoint.addresses[0],
                 port=own.port,
-                pod=endpoint.target_ref.name if endpoint.target_ref else "",
+                pod=shown(endpoint.target_ref) if endpoint.target_ref else "",
                 ready=endpoint.conditions.ready is not False,
+                terminating=endpoint.conditions.terminating is True,
             )
             for piece in slices
             for own in piece.ports

@@ -41,6 +41,7 @@ class Entry(TypedDict):
     tcp_state: int
     timeout_s: int
     id: int
+    counted: tuple[int, int] | None
 
 
 def flows(node: str, entries: Iterable[Entry]) -> tuple[Flow, ...]:
@@ -60,6 +61,7 @@ def _flow(node: str, entry: Entry) -> Flow:
         tcp_state=_tcp_state(entry["tcp_state"]),
         timeout_s=entry["timeout_s"],
         id=entry["id"],
+        counted=entry["counted"],
     )
 
 

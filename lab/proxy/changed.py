@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from lab.model.address import FAMILIES, Family, IPAddress
 from lab.model.cluster import Cluster, cluster_ips, external_addresses
 from lab.model.kubernetes import EndpointSlice, Service
+from lab.proxy import classic_units
 from lab.proxy.iptables import LARGE_CLUSTER
 from lab.proxy.services import ServiceKey, units
 
@@ -82,6 +83,7 @@ def large(cluster: Cluster) -> dict[Family, bool]:
 def _is_large(cluster: Cluster, family: Family) -> bool:
     """Count endpoints, and stop when it is known: some of the slices may be enough, and are faster counted."""
     kind = "IPv4" if family == "ipv4" else "IPv6"
+    read = classic_units.units if cluster.spec.release == "classic" else units
     for slices in (cluster.slices[: LARGE_CLUSTER + 1], cluster.slices):
         of_service: dict[ServiceKey, list[EndpointSlice]] = {}
         for one in slices:
@@ -91,38 +93,27 @@ def _is_large(cluster: Cluster, family: Family) -> bool:
         for service in cluster.services if of_service else ():
             own = of_service.get(service.metadata.key)
             if own:
-                total += sum(len(unit.endpoints) for unit in units([service], own, family))
+                total += sum(len(unit.endpoints) for unit in read([service], own, family))
                 if total > LARGE_CLUSTER:
                     return True
     return False
 
 
-def related(cluster: Cluster, keys: Collection[ServiceKey], addresses: Collection[IPAddress]) -> set[ServiceKey]:
-    """Return `keys` and the Services that share one of `addresses` (or a node port) with one of them.
+def related(cluster: Cluster, parts: Sequence[Cluster]) -> set[ServiceKey]:
+    """Return the Services that share an address, or a node port, with a Service or an endpoint of one of `parts`.
 
     In nftables mode they may share an element, which has to stay when one of them goes: a pod behind two Services is
     one of hairpin-connections.
     """
-    ports = {port.node_port for one in cluster.services if one.metadata.key in keys for port in one.spec.ports}
-    ports.discard(0)
+    services = [one for part in parts for one in part.services]
+    addresses = {address for one in services for address in (*cluster_ips(one), *external_addresses(one))}
+    ends = (end for part in parts for one in part.slices for end in one.endpoints)
+    addresses |= {end.addresses[0] for end in ends if end.addresses}
+    ports = {port.node_port for one in services for port in one.spec.ports} - {0}
     texts = set(map(str, addresses))
-    found = set(keys)
-    found |= {one.metadata.key for one in cluster.services if one.spec.cluster_ip in texts}
+    found = {one.metadata.key for one in cluster.services if one.spec.cluster_ip in texts}
     found |= {one.metadata.key for one in cluster.services if _meets(one, addresses, ports)}
-    found |= {one.service_key for one in cluster.slices if _leads_to(one, addresses)}
-    return found
-
-
-def addresses_of(cluster: Cluster, keys: Collection[ServiceKey]) -> set[IPAddress]:
-    """Return the addresses of the Services `keys`, and of their endpoints."""
-    found: set[IPAddress] = set()
-    for service in cluster.services:
-        if service.metadata.key in keys:
-            found |= {*cluster_ips(service), *external_addresses(service)}
-    for one in cluster.slices:
-        if one.service_key in keys:
-            found |= {endpoint.addresses[0] for endpoint in one.endpoints if endpoint.addresses}
-    return found
+    return found | {one.service_key for one in cluster.slices if _leads_to(one, addresses)}
 
 
 def _meets(service: Service, addresses: Collection[IPAddress], ports: Collection[int]) -> bool:

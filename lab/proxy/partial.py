@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
+from lab.model import interfaces as links
 from lab.model.address import FAMILIES, Family, IPAddress
-from lab.model.cluster import Cluster, gateway, node_addresses, pod_cidrs
+from lab.model.cluster import Cluster
 from lab.model.nft_ruleset import NftServiceRules
 from lab.model.ruleset import ServiceRules
 from lab.model.service import ServiceUnit
-from lab.proxy import classic_service, iptables_service, nftables_service, sync
-from lab.proxy.changed import addresses_of, changed, large, related, same_inputs
+from lab.proxy import classic_service, classic_units, iptables_service, nftables_service, sync
+from lab.proxy.changed import changed, large, related, same_inputs
 from lab.proxy.config import LOOPBACK, configure
 from lab.proxy.installed import Wanted, wanted
 from lab.proxy.iptables_words import Context
@@ -49,13 +51,14 @@ def transactions(old: Cluster, new: Cluster, nodes: Collection[str], *, counters
 def interfaces(cluster: Cluster, name: str) -> tuple[IPAddress, ...]:
     """Return the addresses that a lab's node has."""
     node = next(one for one in cluster.nodes if one.metadata.name == name)
-    return (LOOPBACK["ipv4"], LOOPBACK["ipv6"], *node_addresses(node), *map(gateway, pod_cidrs(node)))
+    return (*LOOPBACK.values(), *chain.from_iterable(links.interfaces(cluster, node).values()))
 
 
 def units_of(cluster: Cluster, family: Family) -> tuple[ServiceUnit, ...]:
     """Return the service ports of a lab in one family."""
     external_ips = cluster.proxy.feature_gates.get("AllowServiceExternalIPs", True)
-    return units(cluster.services, cluster.slices, family, external_ips=external_ips)
+    read = classic_units.units if cluster.spec.release == "classic" else units
+    return read(cluster.services, cluster.slices, family, external_ips=external_ips)
 
 
 def of_service(cluster: Cluster, node: str, family: Family, key: ServiceKey) -> Wanted:
@@ -96,8 +99,8 @@ def _parts(
     if not keys:
         return
     if new.mode == "nftables":
-        addresses = addresses_of(old, keys) | addresses_of(new, keys)
-        keys = related(old, keys, addresses) | related(new, keys, addresses)
+        # Those that did not change are the same in both.
+        keys = related(new, (_only(old, keys), _only(new, keys))).union(keys)
     old, new = _only(old, keys), _only(new, keys)
     for family in FAMILIES:
         before, after = units_of(old, family), units_of(new, family)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.model.address import Family
-from lab.model.kubernetes import KubeProxyConfiguration
 from lab.model.lab import Mode, Release
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.parse.cluster_files import ClusterFiles
 from lab.proxy import iptables
 from lab.proxy.config import configure

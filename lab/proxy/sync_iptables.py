@@ -21,9 +21,13 @@ SHARED = frozenset({SERVICES, NODE_PORTS, UNSERVED, EXTERNALLY_UNSERVED, FIREWAL
 KUBELETS = frozenset({"KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT"})
 """Chains that are kubelet's, not kube-proxy's."""
 
+LONG = 100
+"""Rules of a chain that may not fit a transaction of an ordinary user, with what else is said in it."""
+
 TABLES: tuple[TableName, ...] = ("mangle", "filter", "nat")
 
 _TO_NODE_PORTS = "-j KUBE-NODEPORTS"
+_TO_ENDPOINT = "-j KUBE-SEP-"
 _ABOUT = re.compile(r'--comment "([^ "]+)')
 _TARGET = re.compile(r"(?:^| )-[jg] (\S+)")
 
@@ -32,12 +36,17 @@ Rules = Mapping[Place, Sequence[str]]
 
 @dataclass(slots=True)
 class _Table:
-    """What a transaction does in one table, in the order of the fields."""
+    """What a transaction does in one table, in the order of the fields.
+
+    Where it has to be split (`lab.kernel.rules.parts`) this order keeps every Service whole: new rules are there before
+    old ones go. Only a rule that gets another place (`move`) has to go first: rules are deleted by their text.
+    """
 
     declare: list[str] = field(default_factory=list)
     fill: list[str] = field(default_factory=list)
-    take: list[str] = field(default_factory=list)
+    move: list[str] = field(default_factory=list)
     give: list[str] = field(default_factory=list)
+    take: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
 
     def write(self, chain: str, rules: Iterable[str]) -> None:
@@ -50,14 +59,27 @@ class _Table:
         self.declare.append(f":{chain} - [0:0]\n")
         self.drop.append(f"-X {chain}\n")
 
-    def edit(self, chain: str, gone: Iterable[str], first: Iterable[str], last: Iterable[str] = ()) -> None:
+    def rewrite(self, chain: str, old: int, rules: Sequence[str]) -> None:
+        """Put rules before the `old` ones of a chain, the last one first, and then take the old ones away.
+
+        So many rules may have to be loaded in parts: from the first part on the chain leads to an endpoint, for the
+        last of its rules always matches, and what comes before the choice of an endpoint stands at the head.
+        """
+        choice = next((number for number, rule in enumerate(rules) if _TO_ENDPOINT in rule), len(rules))
+        self.give += [f"-I {chain} {number} {rule}\n" for number, rule in enumerate(rules[:choice], 1)]
+        self.give += [f"-I {chain} {choice + 1} {rule}\n" for rule in reversed(rules[choice:])]
+        self.take += [f"-D {chain} {len(rules) + 1}\n"] * old
+
+    def edit(self, chain: str, gone: Sequence[str], first: Sequence[str], last: Sequence[str] = ()) -> None:
         """Delete rules of a chain, put others at its head (in the order given), and others at its end."""
-        self.take += [f"-D {chain} {rule}\n" for rule in gone]
-        self.give += [f"-I {chain} 1 {rule}\n" for rule in reversed(list(first))]
+        moved = Counter(gone) & Counter((*first, *last))
+        self.move += [f"-D {chain} {rule}\n" for rule in moved.elements()]
+        self.give += [f"-I {chain} 1 {rule}\n" for rule in reversed(first)]
         self.give += [f"-A {chain} {rule}\n" for rule in last]
+        self.take += [f"-D {chain} {rule}\n" for rule in (Counter(gone) - moved).elements()]
 
     def lines(self) -> list[str]:
-        return [*self.declare, *self.fill, *self.take, *self.give, *self.drop]
+        return [*self.declare, *self.fill, *self.move, *self.give, *self.take, *self.drop]
 
 
 def changes(old: Ruleset, new: Ruleset) -> str:
@@ -132,6 +154,8 @@ def _edits(old: Rules, new: Rules, keep: Collection[Place] = ()) -> dict[TableNa
             tables[table].edit(chain, _missing(rules, there or ()), _missing(there or (), rules))
         elif there is not None and place in SHARED:
             tables[table].edit(chain, *_difference(there, rules))
+        elif there and max(len(there), len(rules)) > LONG:
+            tables[table].rewrite(chain, len(there), rules)
         else:
             tables[table].write(chain, rules)
     for table, chain in _stale(old, new):

@@ -8,7 +8,7 @@ map's reference only after the transaction (knftables' documentation calls it EB
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.model.address import Family
@@ -22,6 +22,9 @@ from lab.model.nft_ruleset import (
     NftSet,
     gather_elements,
 )
+
+LONG = 100
+"""Rules of a chain that may not fit a transaction of an ordinary user, with what else is said in it."""
 
 _AT_ONCE = 100  # elements in one command: a few KiB, which fit wherever a transaction may have to be split
 _REMOVALS = ("delete chain ", "delete set ", "delete map ")
@@ -100,25 +103,17 @@ def _lines(family: Family, old: _State, new: _State, *, anew: bool = False) -> I
         name for name, chain in new.chains.items() if name in old.chains and old.chains[name].hook != chain.hook
     }
     changed = {name for name, chain in new.chains.items() if anew or _differs(old.chains.get(name), chain, reshaped)}
-    if reshaped:  # nothing may use a set that is deleted
-        yield from (f"flush chain {at} {name}\n" for name in old.chains if name in changed or name not in new.chains)
     yield from (f"flush chain {at} {name}\ndelete chain {at} {name}\n" for name in new.chains if name in rehooked)
-    for name in new.sets:
-        if name in reshaped:
-            yield f"delete {old.sets[name].kind} {at} {name}\n"
-        if name in reshaped or name not in old.sets:
-            yield _make_set(at, new.sets[name])
+    yield from (_make_set(at, one) for name, one in new.sets.items() if name not in old.sets)
     made = [chain for name, chain in new.chains.items() if name not in old.chains or name in rehooked]
     # A base chain meets packets from the moment that it is there: it comes last, with its rules.
     yield from (_make_chain(at, chain) for chain in made if not chain.hook)
-    for chain in sorted(
-        (new.chains[name] for name in new.chains if name in changed), key=lambda chain: bool(chain.hook)
-    ):
+    for chain in sorted((chain for name, chain in new.chains.items() if name in changed), key=_hooked):
         if chain.hook and chain in made:
             yield _make_chain(at, chain)
-        if chain.name in old.chains and chain.name not in rehooked:
-            yield f"flush chain {at} {chain.name}\n"
-        yield from (f"add rule {at} {chain.name} {rule}\n" for rule in chain.rules)
+        there = chain.name in old.chains and chain.name not in rehooked
+        yield from _write(at, chain, there=there, remade=_uses(chain, reshaped))
+    yield from _remake(at, reshaped, old, new)
     lost = reshaped | {name for name in old.sets if name not in new.sets}  # and their elements with them
     yield from _moves(at, {name: held for name, held in old.elements.items() if name not in lost}, new.elements)
     yield from _removals(at, old, new)
@@ -130,6 +125,68 @@ def _reshaped(name: str, old: _State, new: _State) -> bool:
     return there is not None and _shape(there) != _shape(new.sets[name])
 
 
+def _write(at: str, chain: NftChain, *, there: bool, remade: bool = False) -> Iterator[str]:
+    """Yield what gives a chain its rules; of one that uses a set that is made anew no more than can be said before."""
+    if remade and _updates(chain):
+        return
+    if there:
+        yield f"flush chain {at} {chain.name}\n"
+    yield from _add_rules(at, replace(chain, rules=chain.rules[-1:]) if remade else chain)
+
+
+def _remake(at: str, sets: Collection[str], old: _State, new: _State) -> Iterator[str]:
+    """Yield what makes sets of clients anew, and the rules that use them: nothing may, while one is deleted.
+
+    Where a transaction has to be split every part leaves the Service whole: by now its chains only choose an endpoint
+    at random, then each endpoint's set and chain are made anew (which stay together), and then its clients are known.
+    """
+    users = [chain for chain in old.chains.values() if _uses(chain, sets)]
+    for chain in users:
+        if chain.name not in new.chains:
+            yield from _write(at, chain, there=True, remade=True)
+    for one in (one for name, one in new.sets.items() if name in sets):
+        own = [chain for chain in users if _updates(chain) and _uses(chain, {one.name})]
+        yield from (f"flush chain {at} {chain.name}\n" for chain in own)
+        yield f"delete {old.sets[one.name].kind} {at} {one.name}\n"
+        yield _make_set(at, one)
+        for chain in own:
+            yield from _add_rules(at, new.chains.get(chain.name, replace(chain, rules=())))
+    for chain in new.chains.values():
+        if _uses(chain, sets) and not _updates(chain):
+            yield from _insert_rules(at, chain)
+
+
+def _updates(chain: NftChain) -> bool:
+    """Return whether a chain puts clients into a set: it is one endpoint's."""
+    return any(rule.startswith("update @") for rule in chain.rules)
+
+
+def _uses(chain: NftChain, sets: Collection[str]) -> bool:
+    return any(f"@{name}" in rule.split() for name in sets for rule in chain.rules)
+
+
+def _hooked(chain: NftChain) -> bool:
+    return chain.hook is not None
+
+
+def _add_rules(at: str, chain: NftChain) -> Iterator[str]:
+    """Yield the commands for the rules of an empty chain.
+
+    So many that they may have to be loaded in parts begin with the last one, which always leads to an endpoint; those
+    before it (session affinity has one for each endpoint) come to its head later.
+    """
+    if len(chain.rules) <= LONG:
+        yield from (f"add rule {at} {chain.name} {rule}\n" for rule in chain.rules)
+        return
+    yield f"add rule {at} {chain.name} {chain.rules[-1]}\n"
+    yield from _insert_rules(at, chain)
+
+
+def _insert_rules(at: str, chain: NftChain) -> Iterator[str]:
+    """Yield the commands that put a chain's rules before its last one, which is there."""
+    return (f"insert rule {at} {chain.name} {rule}\n" for rule in reversed(chain.rules[:-1]))
+
+
 def _shape(one: NftSet) -> tuple[str, str, int]:
     return one.kind, one.type, one.timeout_s
 
@@ -138,7 +195,7 @@ def _differs(old: NftChain | None, new: NftChain, reshaped: set[str]) -> bool:
     """Return whether a chain has to be written: because of its rules, its hook, or a set that they use."""
     if old is None or old.rules != new.rules or old.hook != new.hook:
         return True
-    return any(f"@{name}" in rule.split() for name in reshaped for rule in new.rules)
+    return _uses(new, reshaped)
 
 
 def _make_set(at: str, one: NftSet) -> str:

@@ -9,11 +9,14 @@ from lab.controllers.endpoints import CONTROLLER
 from lab.controllers.keep import replaced
 from lab.model.cluster import cluster_ips, node_addresses, pod_addresses
 from lab.model.labels import MANAGED_BY
+from lab.model.part import camel
 from lab.model.status import service_rows, shown
 from lab.report.table import PLAIN, Look, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from msgspec import Struct
 
     from lab.model.address import IPAddress
     from lab.model.cluster import Cluster
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     """Given an object before (None: there was none) and after, says what came of it."""
 
 Row = dict[str, str]
+
+_PARTS = ("metadata", "spec", "status")
+"""The parts of an object whose fields are told by their own names."""
 
 
 def text(old: Cluster, new: Cluster, look: Look = PLAIN) -> str:
@@ -68,7 +74,7 @@ def _rows(
 
 
 def _node(old: Node | None, new: Node) -> str:
-    return f"created: {_list(node_addresses(new))}" if old is None else "changed"
+    return f"created: {_list(node_addresses(new))}" if old is None else _changed(old, new)
 
 
 def _deployment(old: Deployment | None, new: Deployment) -> str:
@@ -77,7 +83,7 @@ def _deployment(old: Deployment | None, new: Deployment) -> str:
         return f"created: {count}"
     if old.spec.template != new.spec.template:
         return f"changed: {count} of another template"
-    return f"has {count}, {old.spec.replicas} before" if old.spec.replicas != new.spec.replicas else "changed"
+    return f"has {count}, {old.spec.replicas} before" if old.spec.replicas != new.spec.replicas else _changed(old, new)
 
 
 def _pod(old: Pod | None, new: Pod) -> str:
@@ -88,7 +94,7 @@ def _pod(old: Pod | None, new: Pod) -> str:
         return f"replaced by another one {where}"
     was, now = (old.ready, old.terminating), (new.ready, new.terminating)
     if was == now:
-        return "changed"
+        return _changed(old, new)
     if new.terminating:
         return f"is terminating, {'still' if new.ready else 'not'} serving"
     return "is ready" if new.ready else "is not ready"
@@ -113,7 +119,7 @@ class _Services:
             return f"created: {', '.join(filter(None, parts))}"
         was = self.old[shown(new.metadata)]
         before = "" if _count(was) == _count(now) else f", {_ready(was)} before"
-        return f"{'has' if old == new else 'changed: has'} {_count(now)}{before}"
+        return f"{'has' if old == new else f'{_changed(old, new)}: has'} {_count(now)}{before}"
 
 
 def _endpoints(row: ServiceRow) -> dict[IPAddress, bool]:
@@ -135,8 +141,24 @@ def _given(cluster: Cluster) -> list[EndpointSlice]:
     return [one for one in cluster.slices if one.metadata.labels.get(MANAGED_BY) != CONTROLLER]
 
 
-def _other(old: object, _: object) -> str:
-    return "created" if old is None else "changed"
+def _other(old: EndpointSlice | ServiceCIDR | None, new: EndpointSlice | ServiceCIDR) -> str:
+    return "created" if old is None else _changed(old, new)
+
+
+def _changed(old: One, new: One) -> str:
+    """Return that an object changed, and which of its fields did: `changed (type, ports)`."""
+    names = [
+        name
+        for part, was, now in _differing(old, new)
+        for name in ([inner for inner, _, _ in _differing(was, now)] if part in _PARTS else [part])
+    ]
+    return f"changed ({', '.join(names)})"
+
+
+def _differing(old: Struct, new: Struct) -> list[tuple[str, Any, Any]]:
+    """Return the fields of two objects of one kind that are not the same, by the API's names."""
+    pairs = ((name, getattr(old, name), getattr(new, name)) for name in old.__struct_fields__)
+    return [(camel(name), was, now) for name, was, now in pairs if was != now]
 
 
 def _clients(old: Cluster, new: Cluster) -> Iterator[Row]:

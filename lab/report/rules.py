@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import words
+from lab.model.cluster import cluster_ips
+from lab.model.labels import PROXY_NAME
+from lab.model.status import shown
 from lab.report.table import PLAIN, Look, paint
 
 if TYPE_CHECKING:
@@ -12,25 +15,39 @@ if TYPE_CHECKING:
 
     from lab.model.drift import Difference
     from lab.model.installed import Installed, Line
+    from lab.model.kubernetes import Service
 
-UNCOUNTED = (
-    "nftables counts packets only where a rule has a counter, and kube-proxy's have none; lab.conntrack shows flows"
-)
+BY_FLOWS = "kube-proxy's nftables rules have no counters: these are of the flows that conntrack holds now"
 
 
-def text(installed: Sequence[Installed], look: Look = PLAIN) -> str:
-    """Return the rules of each node and family, indented by jumps, packets and bytes before each rule."""
-    shown = [one for one in installed if one.lines]
-    return "\n\n".join(_block(one, look) for one in shown) or "no rules"
+def text(installed: Sequence[Installed], look: Look = PLAIN, service: Service | None = None) -> str:
+    """Return the rules of each node and family, indented by jumps, packets and bytes before each rule.
+
+    `service` is the one that they were looked for of: where there are none, the text says why.
+    """
+    blocks = [_block(one, look) for one in installed if one.lines]
+    return "\n\n".join(blocks) or _none(service)
+
+
+def _none(service: Service | None) -> str:
+    if service is None:
+        return "no rules"
+    name = f"Service {shown(service.metadata)}"
+    if service.spec.type == "ExternalName":
+        return f"no rules: {name} is an ExternalName, an alias in DNS; kube-proxy leaves it alone"
+    if not any(cluster_ips(service)):
+        return f"no rules: {name} is headless, its name resolves to its pods; kube-proxy leaves it alone"
+    if PROXY_NAME in service.metadata.labels:
+        return f"no rules: {name} has the label {PROXY_NAME}: another proxy takes care of it"
+    return f"no rules for {name} on the nodes: invoke lab.drift shows what is missing"
 
 
 def _block(one: Installed, look: Look) -> str:
     title = paint(f"{one.node}, {_FAMILIES[one.family]}, {one.tool}", "bold", look)
-    rules = [line for line in one.lines if line.kind == "rule"]
-    if not any(line.packets is not None for line in rules):
+    if not any(line.packets is not None for line in one.lines):
         return "\n".join([title, *(f"  {_words(line, look)}" for line in one.lines)])
-    packets = max(7, *(len(f"{line.packets or 0}") for line in rules))
-    octets = max(5, *(len(f"{line.octets or 0}") for line in rules))
+    packets = max(7, *(len(f"{line.packets or 0}") for line in one.lines))
+    octets = max(5, *(len(f"{line.octets or 0}") for line in one.lines))
     rows = [paint(f"{'PACKETS':>{packets}} {'BYTES':>{octets}}  RULE", "bold", look)]
     for line in one.lines:
         count = ("", "") if line.packets is None else (str(line.packets), str(line.octets))
@@ -45,14 +62,14 @@ def _words(line: Line, look: Look) -> str:
     """Return a chain's head in bold, a rule or an element as it is listed, behind two blanks for each jump."""
     if line.kind == "chain":
         return "  " * line.depth + paint(f"{line.table} {line.chain}", "bold", look)
-    return "  " * line.depth + (f"element {line.text}" if line.kind == "element" else words.line(line.text))
+    return "  " * line.depth + (words.line(line.text) if line.kind == "rule" else f"{line.kind} {line.text}")
 
 
 def data(installed: Sequence[Installed]) -> list[dict[str, Any]]:
     """Return an object for each node and family.
 
-    Keys: `node`, `family`, `tool`, `lines` (each `kind`, chain, rule or element, `depth`, `table`, `chain`, `text`,
-    `packets` and `bytes`, null where nothing counts).
+    Keys: `node`, `family`, `tool`, `lines` (each `kind`, chain, rule, element or endpoint, `depth`, `table`, `chain`,
+    `text`, `packets` and `bytes`, null where nothing counts).
     """
     return [
         {

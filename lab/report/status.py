@@ -9,7 +9,7 @@ from lab.model.kubernetes import to_builtins
 from lab.report.table import PLAIN, Look, paint, shortened, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lab.model.status import PodRow, PortRow, ServiceRow, Status
 
@@ -56,11 +56,17 @@ def _ports(pod: PodRow) -> str:
 
 
 def _health(pod: PodRow, look: Look) -> str:
-    if pod.answering is None:
-        return ""
-    if not pod.answering:
-        return paint("does not answer", "red", look)
-    return paint("answers" if pod.latency_s is None else f"answers in {words.seconds(pod.latency_s)}", "green", look)
+    """Return a pod's conditions, unless it is just ready, and whether it answers."""
+    conditions = [word for word, holds in (("terminating", pod.terminating), ("not ready", not pod.ready)) if holds]
+    return ", ".join([*(paint(word, "yellow", look) for word in conditions), *_answers(pod, look)])
+
+
+def _answers(pod: PodRow, look: Look) -> Iterator[str]:
+    if pod.answering:
+        latency = "" if pod.latency_s is None else f" in {words.seconds(pod.latency_s)}"
+        yield paint(f"answers{latency}", "green", look)
+    elif pod.answering is False:
+        yield paint("does not answer", "red", look)
 
 
 def _service(service: ServiceRow) -> list[list[str]]:
@@ -81,7 +87,7 @@ def _endpoints(port: PortRow) -> str:
     lines = []
     for endpoint in port.endpoints:
         line = f"{endpoint.pod} {words.socket(endpoint.address, endpoint.port)}".lstrip()
-        lines.append(line if endpoint.ready else f"{line} (not ready)")
+        lines.append(line if endpoint.ready else f"{line} ({'terminating' if endpoint.terminating else 'not ready'})")
     return "\n".join(shortened(lines, ENDPOINTS)) or "none"
 
 

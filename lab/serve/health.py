@@ -42,11 +42,17 @@ def _of_service(health: Health) -> Content:
 def _of_proxy(health: Health, path: str, now: datetime) -> Content:
     path = path.partition("?")[0]
     if path not in ("/healthz", "/livez"):
-        return Content(status=HTTPStatus.NOT_FOUND, body=b"404 page not found\n")
-    time = now.isoformat().replace("+00:00", "Z")  # as Go's encoding/json prints it (RFC 3339)
+        return Content(status=HTTPStatus.NOT_FOUND, body=b"404 page not found\n", headers=(_NO_SNIFFING,))
+    time = _rfc_3339(now)
     facts: dict[str, object] = {"lastUpdated": time, "currentTime": time}  # which are the same while nothing is pending
     if path == "/healthz":  # a node that is being taken away gets no new connections, and is alive all the same
         facts["nodeEligible"] = True
     facts["healthy"] = True
     facts["status"] = {_API_FAMILY[family]: {"lastUpdated": time, "healthy": True} for family in health.families}
-    return Content(type=_JSON, body=json.dumps(facts).encode(), headers=(_NO_SNIFFING,))
+    return Content(type=_JSON, body=json.dumps(facts, separators=(",", ":")).encode(), headers=(_NO_SNIFFING,))
+
+
+def _rfc_3339(time: datetime) -> str:
+    """Return a time (UTC) as Go's encoding/json prints it: without zeros at the end of a second's fraction."""
+    text = time.replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if '.' in text else text}Z"

@@ -68,16 +68,27 @@ def test_rules_are_loaded_in_every_way_and_all_figures_kept(
     results = json.loads(out.read_text())
     (row,) = results["load"]
     tools = {"iptables-nft", "iptables-legacy", "nft"}
-    assert set(row["seconds"]) == tools
-    for ways in row["seconds"].values():
-        assert set(ways) == {"hairpin", "bare", "command"}
-        assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in ways.values())
-    assert set(results["change"]["seconds"]) == tools
+    for kind in ("seconds", "processors"):
+        assert set(row[kind]) == set(results["change"][kind]) == tools
+        for ways in row[kind].values():
+            assert set(ways) == {"hairpin", "bare", "command"}
+            assert all(len(values) == 1 and values[0] > 0 for values in ways.values())
     assert all(peak > 1 << 20 for peak in results["memory"]["peak"].values())
     assert set(results["yaml"]["seconds"]) == {"json", "yaml"}
     printed = capsys.readouterr().out
     assert printed.count("| 20 | ") == 2 * len(tools)
     assert "from YAML" in printed
+
+
+def test_the_growth_from_the_fewest_services_to_the_most_is_stated(rules: dict[str, Any]) -> None:
+    def row(services: int, ours: float, bare: float) -> dict[str, Any]:
+        ways = {"nft": {"hairpin": [ours], "bare": [bare], "command": [1.0]}}
+        return {"services": services, "seconds": ways, "processors": ways}
+
+    printed = rules["table"]({"endpoints": 4, "load": [row(1000, 0.1, 0.1), row(3000, 0.9, 0.2), row(2000, 1.5, 4.0)]})
+    assert "| a Service of 3000 to one of 1000 | " in printed
+    assert "\n| nft | 3.00 | 0.67 |" in printed
+    assert "a Service of" not in rules["table"]({"endpoints": 4, "load": [row(1000, 0.1, 0.1)]})
 
 
 def test_what_the_benchmark_of_rules_cannot_do_is_told(rules: dict[str, Any], tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lab import edits, live, session, state, sync
-from lab.errors import KernelError
+from lab import edits, installed, live, session, state, sync
+from lab.errors import HostError, KernelError
 from lab.model.cluster import Cluster
 
 from .conftest import ROOT, Invoke, invocation
@@ -191,6 +191,15 @@ def test_two_commands_at_once_both_come_to_pass(lab: Lab) -> None:
     assert [one.wait(30) for one in several] == [0, 0, 0]
     assert [row["name"] for row in objects(invoke)["services"]] == ["web"]
     assert set(who(invoke, count=100)) == {"web-2", "web-3", "web-4"}
+
+
+def test_drift_waits_for_a_change_that_is_under_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab("clusterip")
+    with state.locked("clusterip"), monkeypatch.context() as patch:
+        patch.setattr(state, "PATIENCE_S", 0.0)
+        with pytest.raises(HostError, match="another command is changing it"):
+            installed.drift(session.attach())
+    assert not any(one.differences for one in installed.drift(session.attach()))
 
 
 def test_a_lab_is_changed_from_inside_of_it_too(lab: Lab) -> None:

@@ -26,12 +26,19 @@ def test_rules_show_the_way_of_a_request_with_its_counters(lab: Lab) -> None:
     assert all(line["packets"] is None for line in block["lines"] if line["kind"] == "chain")
 
 
-def test_rules_of_nftables_mode_are_shown_and_said_not_to_count(lab: Lab) -> None:
+def test_rules_of_nftables_mode_are_counted_by_flows(lab: Lab) -> None:
     invoke = lab("nodeport", "--mode", "nftables")
+    assert invoke("lab.curl", "client", "node-1:30080", "--count", "5").returncode == 0
     done = invoke("lab.rules", "--service", "svc/web", "--node", "node-1")
-    assert "element tcp . 30080 : goto external-SUSTUHLJ-default/web/tcp/http" in done.stdout
-    assert "PACKETS" not in done.stdout
-    assert "nftables counts packets only where a rule has a counter" in done.stderr
+    counted = re.search(
+        r"^ +(\d+) +\d+ +element tcp \. 30080 : goto external-SUSTUHLJ-default/web/tcp/http$", done.stdout, re.MULTILINE
+    )
+    assert counted
+    assert int(counted[1]) >= 5 * 4  # a request's packets: the handshake's two, the request, the end
+    assert "kube-proxy's nftables rules have no counters" in done.stderr
+    lines = json.loads(invoke("lab.rules", "--service", "web", "--node", "node-1", "--json").stdout)[0]["lines"]
+    endpoints = [line["packets"] for line in lines if line["kind"] == "endpoint"]
+    assert sum(endpoints) == int(counted[1])
 
 
 @pytest.mark.parametrize(

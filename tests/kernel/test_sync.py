@@ -30,14 +30,17 @@ MODES: dict[str, tuple[Mode, Variant]] = {
     "iptables-legacy": ("iptables", "legacy"),
     "nftables": ("nftables", "nft"),
 }
+WALKS: dict[str, Cluster] = {
+    **{name: empty(mode, variant) for name, (mode, variant) in MODES.items()},
+    "classic": empty(release="classic"),
+}
 FREE = {"KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"}
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=WALKS)
 def start(request: pytest.FixtureRequest) -> Cluster:
-    """Give an empty cluster of each mode."""
-    mode, variant = MODES[request.param]
-    return empty(mode, variant)
+    """Give an empty cluster of each mode and release."""
+    return WALKS[request.param]
 
 
 def stand(cluster: Cluster) -> None:
@@ -404,6 +407,21 @@ def test_udp_flows_of_gone_endpoints_go_and_all_others_stay(inside: Inside, name
 def test_flows_stay_when_no_endpoint_is_left_or_a_service_goes(inside: Inside, name: str) -> None:
     old = with_udp(name)
     assert inside(flows_over_a_change, old, replace(old, slices=endpoints("echo")))[0] == 0
+
+
+def flows_over_a_full_sync(cluster: Cluster) -> tuple[int, set[int]]:
+    stand(cluster)
+    flow("udp", 1001, "10.96.0.11", 53, "10.244.1.2", 8053)
+    flow("udp", 1002, "10.96.0.11", 53, "10.244.2.3", 8053)
+    flow("tcp", 1003, "10.96.0.11", 53, "10.244.1.2", 8053)
+    done = sync.full(cluster)
+    with netns.inside(NODES[0]):
+        return done.flows, {entry["original"][2] for entry in conntrack.dump()}
+
+
+def test_a_full_sync_deletes_udp_flows_that_outlived_their_endpoint(inside: Inside) -> None:
+    cluster = replace(with_udp("nftables"), slices=endpoints("echo", 3))
+    assert inside(flows_over_a_full_sync, cluster) == (1, {1002, 1003})
 
 
 def delete_twice(to: str, answer: str, client: str) -> tuple[int, int, int]:
