@@ -16,11 +16,13 @@ from lab.kernel import links, netns, rules, syscalls, sysctl
 from lab.kernel.capsule import FOLDER
 from lab.kernel.limits import raise_open_files
 from lab.kernel.netlink import Channel, Message, open_in
+from lab.messages import message
 from lab.model.ops import (
     Address,
     Bridge,
     Close,
     Delete,
+    Fdb,
     Health,
     Hosts,
     Namespace,
@@ -32,11 +34,12 @@ from lab.model.ops import (
     Serve,
     Sysctl,
     Veth,
+    Vxlan,
 )
 from lab.plan.describe import describe
 
 Progress = Callable[[str, int, int], None]
-NetlinkOp = Bridge | Veth | Address | Route | Neighbour | Delete
+NetlinkOp = Bridge | Veth | Vxlan | Address | Route | Neighbour | Fdb | Delete
 
 HOSTS = FOLDER / "hosts"
 """What /etc/hosts is inside a capsule; `hosts.NAMESPACE` beside it is for a pod of that Kubernetes namespace."""
@@ -45,9 +48,11 @@ _PHASES: dict[type, str] = {
     Namespace: "namespaces",
     Bridge: "links",
     Veth: "links",
+    Vxlan: "links",
     Address: "addresses",
     Route: "addresses",
     Neighbour: "addresses",
+    Fdb: "addresses",
     Rules: "rules",
     Hosts: "names",
     Serve: "pods",
@@ -151,7 +156,7 @@ class _Builder:
                 return True
             case Sysctl():
                 self.sysctl(op)
-            case Bridge() | Veth() | Address() | Route() | Neighbour() | Delete():
+            case Bridge() | Veth() | Vxlan() | Address() | Route() | Neighbour() | Fdb() | Delete():
                 return self.queue(op)
             case Hosts():
                 _write_hosts(op)
@@ -202,36 +207,27 @@ class _Builder:
             self.flush()
             self.pending_netns = op.netns
             self.pending = self.far_ups.pop(op.netns, [])
-        for line, message in self.encode(op):
-            self.pending.append((message, op, line))
+        for line, one in self.encode(op):
+            self.pending.append((one, op, line))
         return sent
 
     def encode(self, op: NetlinkOp) -> Iterator[tuple[int, Message]]:
         """Yield the messages for `op`, each with the number of the line in `describe` that it stands for."""
         match op:
-            case Bridge():
-                end = links.End(name=op.name, index=op.index, mac=op.mac)
-                yield 0, links.bridge(end, promiscuous=op.promiscuous)
             case Veth():
                 near = links.End(name=op.name, index=op.index, mac=op.mac)
                 far = links.End(name=op.peer_name, index=op.peer_index, mac=op.peer_mac)
                 fd = self.open(op)
-                yield 0, links.veth(near, far, far_netns=fd, master=op.master)
+                yield 0, links.veth(near, far, far_netns=fd, master=op.master, mtu=op.mtu)
                 self.far_ups.setdefault(op.peer_netns, []).append((links.up(op.peer_index), op, 1))
                 if op.hairpin:
                     yield 2, links.hairpin(op.index, on=True)
-            case Address():
-                yield 0, links.address(op.index, op.address)
-            case Route():
-                yield 0, links.route(op.destination, via=op.via, index=op.index)
-            case Neighbour():
-                yield 0, links.neighbour(op.index, op.address, op.mac)
             case Delete(what=Veth() as what):
                 yield 0, links.delete_link(what.index)
             case Delete():
-                yield from ((line, links.undo(message)) for line, message in self.encode(op.what))
+                yield from ((line, links.undo(one)) for line, one in self.encode(op.what))
             case _:
-                assert_never(op)
+                yield 0, message(op)
 
     def open(self, op: Veth) -> int:
         """Open the namespace of a far end; it is closed when the message is sent."""

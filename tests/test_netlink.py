@@ -38,17 +38,55 @@ def packed(message: Any, attributes: list[tuple[str, Any]], **head: int) -> byte
     return bytes(message.data[16:])
 
 
-def named(end: End) -> list[tuple[str, Any]]:
-    return [("IFLA_IFNAME", end.name), ("IFLA_ADDRESS", end.mac)]
+def named(end: End, mtu: int = 0) -> list[tuple[str, Any]]:
+    return [("IFLA_IFNAME", end.name), ("IFLA_ADDRESS", end.mac), *([("IFLA_MTU", mtu)] if mtu else [])]
 
 
-@given(near=ENDS, far=ENDS, fd=st.integers(min_value=0, max_value=2**20), master=st.one_of(st.just(0), INDEXES))
-def test_a_veth_pair_is_packed_as_pyroute2_packs_it(near: End, far: End, fd: int, master: int) -> None:
-    peer = {"index": far.index, "attrs": [*named(far), ("IFLA_NET_NS_FD", fd)]}
+@given(
+    near=ENDS,
+    far=ENDS,
+    fd=st.integers(min_value=0, max_value=2**20),
+    master=st.one_of(st.just(0), INDEXES),
+    mtu=st.sampled_from([0, 1450]),
+)
+def test_a_veth_pair_is_packed_as_pyroute2_packs_it(near: End, far: End, fd: int, master: int, mtu: int) -> None:
+    peer = {"index": far.index, "attrs": [*named(far, mtu), ("IFLA_NET_NS_FD", fd)]}
     info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]})]}
-    attributes = [*named(near), *([("IFLA_MASTER", master)] if master else []), ("IFLA_LINKINFO", info)]
+    attributes = [*named(near, mtu), *([("IFLA_MASTER", master)] if master else []), ("IFLA_LINKINFO", info)]
     theirs = packed(ifinfmsg(), attributes, index=near.index, flags=1, change=1)
-    assert links.veth(near, far, far_netns=fd, master=master).body == theirs
+    assert links.veth(near, far, far_netns=fd, master=master, mtu=mtu).body == theirs
+
+
+@pytest.mark.parametrize("local", ["192.168.0.10", "fd00:192:168::a"])
+def test_a_vxlan_device_is_packed_as_pyroute2_packs_it(local: str) -> None:
+    data = {
+        "attrs": [
+            ("IFLA_VXLAN_ID", 1),
+            ("IFLA_VXLAN_LINK", 100),
+            ("IFLA_VXLAN_LOCAL6" if ":" in local else "IFLA_VXLAN_LOCAL", local),
+            ("IFLA_VXLAN_LEARNING", 0),
+            ("IFLA_VXLAN_PORT", 8472),
+        ]
+    }
+    info = {"attrs": [("IFLA_INFO_KIND", "vxlan"), ("IFLA_INFO_DATA", data)]}
+    attributes = [*named(NEAR, 1450), ("IFLA_LINKINFO", info)]
+    theirs = packed(ifinfmsg(), attributes, index=NEAR.index, flags=1, change=1)
+    assert links.vxlan(NEAR, vni=1, port=8472, local=ip_address(local), lower=100, mtu=1450).body == theirs
+
+
+@given(address=st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), mac=MACS, index=INDEXES)
+def test_an_fdb_entry_is_packed_as_pyroute2_packs_it(address: IPv4Address | IPv6Address, mac: str, index: int) -> None:
+    theirs = packed(
+        ndmsg(),
+        [("NDA_DST", str(address)), ("NDA_LLADDR", mac)],
+        family=socket.AF_BRIDGE,
+        ifindex=index,
+        state=0x80,
+        flags=2,
+    )
+    message = links.fdb(index, mac, address)
+    assert message.body == links.undo(message).body == theirs
+    assert links.undo(message).kind == 29
 
 
 @pytest.mark.parametrize("promiscuous", [False, True])
@@ -81,6 +119,8 @@ def test_an_address_is_packed_as_pyroute2_packs_it(address: IPv4Address | IPv6Ad
         index=index,
     )
     assert links.address(index, interface).body == theirs
+    flags = struct.pack("=HHI", 8, 8, 0x202 if six else 0x200)  # IFA_FLAGS
+    assert links.address(index, interface, prefix_route=False).body == theirs + flags
 
 
 ROUTES = [
@@ -106,17 +146,20 @@ def test_a_route_is_packed_as_pyroute2_packs_it(
         attributes.append(("RTA_GATEWAY", via))
     if index:
         attributes.append(("RTA_OIF", index))
-    theirs = packed(
-        rtmsg(),
-        attributes,
-        family=socket.AF_INET if network.version == 4 else socket.AF_INET6,
-        dst_len=network.prefixlen,
-        table=254,
-        proto=3,
-        scope=scope,
-        type=kind,
-    )
-    assert links.route(network, via=ip_address(via) if via else None, index=index).body == theirs
+    for onlink in (False, True):
+        theirs = packed(
+            rtmsg(),
+            attributes,
+            family=socket.AF_INET if network.version == 4 else socket.AF_INET6,
+            dst_len=network.prefixlen,
+            table=254,
+            proto=3,
+            scope=scope,
+            type=kind,
+            flags=4 if onlink else 0,
+        )
+        gateway = ip_address(via) if via else None
+        assert links.route(network, via=gateway, index=index, onlink=onlink).body == theirs
 
 
 @given(address=st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), mac=MACS, index=INDEXES)

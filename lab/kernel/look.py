@@ -23,13 +23,14 @@ from lab.kernel.netlink import open_in
 _RTM_GETLINK, _RTM_GETADDR, _RTM_GETROUTE, _RTM_GETNEIGH = 18, 22, 26, 30
 _RT_TABLE_MAIN = 254
 _RTN_BLACKHOLE = 6
+_RTNH_F_ONLINK = 0x4
 _NUD_PERMANENT = 0x80
 
 Thing = dict[str, Any]
 
 
 def links(netns: str) -> list[Thing]:
-    """Return name, index, mac, up, promiscuous, master (an index, or 0) and hairpin of each link, by index."""
+    """Return name, index, mac, mtu, up, promiscuous, master (an index, or 0) and hairpin of each link, by index."""
     found = []
     for message in _dump(netns, _RTM_GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0), ifinfmsg):
         info = message.get_attr("IFLA_LINKINFO")
@@ -39,6 +40,7 @@ def links(netns: str) -> list[Thing]:
                 "name": message.get_attr("IFLA_IFNAME"),
                 "index": message["index"],
                 "mac": message.get_attr("IFLA_ADDRESS"),
+                "mtu": message.get_attr("IFLA_MTU"),
                 "up": bool(message["flags"] & IFF_UP),
                 "promiscuous": bool(message["flags"] & IFF_PROMISC),
                 "master": message.get_attr("IFLA_MASTER") or 0,
@@ -60,7 +62,7 @@ def addresses(netns: str) -> list[Thing]:
 
 
 def routes(netns: str) -> list[Thing]:
-    """Return destination (a text, `default` for all), via, index (0 if none) and kind of the main table's routes."""
+    """Return the main table's routes: destination (a text, `default` for all), via, index (0 if none), kind, onlink."""
     head = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
     return [
         {
@@ -68,6 +70,7 @@ def routes(netns: str) -> list[Thing]:
             "via": ip_address(via) if (via := message.get_attr("RTA_GATEWAY")) else None,
             "index": message.get_attr("RTA_OIF") or 0,
             "kind": "blackhole" if message["type"] == _RTN_BLACKHOLE else "unicast",
+            "onlink": bool(message["flags"] & _RTNH_F_ONLINK),
         }
         for message in _dump(netns, _RTM_GETROUTE, head, rtmsg)
         if message.get_attr("RTA_TABLE", message["table"]) == _RT_TABLE_MAIN
@@ -86,6 +89,16 @@ def neighbours(netns: str) -> list[Thing]:
             "permanent": bool(message["state"] & _NUD_PERMANENT),
         }
         for message in _dump(netns, _RTM_GETNEIGH, head, ndmsg)
+    ]
+
+
+def fdb(netns: str) -> list[Thing]:
+    """Return index, mac and destination of each entry that says behind which address a VXLAN device finds a MAC."""
+    head = struct.pack("=BxHiII", socket.AF_BRIDGE, 0, 0, 0, 0)
+    return [
+        {"index": message["ifindex"], "mac": message.get_attr("NDA_LLADDR"), "destination": ip_address(destination)}
+        for message in _dump(netns, _RTM_GETNEIGH, head, ndmsg)
+        if (destination := message.get_attr("NDA_DST"))
     ]
 
 

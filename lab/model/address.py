@@ -15,7 +15,7 @@ else:  # msgspec allows one custom type in a union: at run time the common base 
     from ipaddress import _BaseAddress as IPAddress
     from ipaddress import _BaseNetwork as IPNetwork
 
-__all__ = ["FAMILIES", "Family", "IPAddress", "IPNetwork", "family_of", "host_network", "mac_of"]
+__all__ = ["FAMILIES", "Family", "IPAddress", "IPNetwork", "all_of", "family_of", "host_network", "mac_of"]
 
 
 def family_of(address: IPAddress | IPNetwork) -> Family:
@@ -28,6 +28,11 @@ def host_network(address: IPAddress) -> IPNetwork:
     if isinstance(address, IPv4Address):
         return IPv4Network((address, 32))
     return IPv6Network((address, 128))
+
+
+def all_of(kin: IPAddress | IPNetwork) -> IPNetwork:
+    """Return the network of every address of the family of `kin`: where a default route leads."""
+    return IPv4Network("0.0.0.0/0") if family_of(kin) == "ipv4" else IPv6Network("::/0")
 
 
 def mac_of(address: IPAddress) -> str:

@@ -8,16 +8,9 @@ from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from lab.model.address import Family, IPAddress, IPNetwork, family_of
-from lab.model.kubernetes import (
-    Deployment,
-    EndpointSlice,
-    KubeProxyConfiguration,
-    Node,
-    Pod,
-    Service,
-    ServiceCIDR,
-)
+from lab.model.kubernetes import Deployment, EndpointSlice, Node, Pod, Service, ServiceCIDR
 from lab.model.lab import Lab, LabSpec, Mode
+from lab.model.proxy_config import KubeProxyConfiguration
 
 ROUTER = "router"
 ETH = "eth0"

@@ -32,13 +32,33 @@ class Sysctl:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bridge:
-    """Make a bridge and bring it up; `promiscuous` is kubelet's promiscuous-bridge."""
+    """Make a bridge and bring it up; `promiscuous` is kubelet's promiscuous-bridge. `mtu` 0 is the kernel's 1500."""
 
     netns: str
     name: str
     index: int
     mac: str
     promiscuous: bool = False
+    mtu: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vxlan:
+    """Make a VXLAN device (RFC 7348) above the interface `lower`, an index called `lower_name`, and bring it up.
+
+    It sends from `local` to UDP port `port`, learns no MAC from what it receives, and knows no others than `Fdb` says.
+    """
+
+    netns: str
+    name: str
+    index: int
+    mac: str
+    vni: int
+    port: int
+    local: IPAddress
+    lower: int
+    lower_name: str
+    mtu: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +66,7 @@ class Veth:
     """Make a veth pair: the near end in `netns` (a port of bridge `master`, when not 0), the far end in `peer_netns`.
 
     `master_name` is what that bridge is called, for people. Both ends get the index, name and MAC given here, and both
-    come up.
+    come up. `mtu` is that of both (0: the kernel's 1500).
     `master` is an index; `hairpin` lets the bridge send a frame back out of the port that it came in by (bridge(8)).
     """
 
@@ -61,21 +81,29 @@ class Veth:
     master: int = 0
     master_name: str = ""
     hairpin: bool = False
+    mtu: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Give the interface `index` (called `link`) an address; IPv6 without duplicate address detection."""
+    """Give the interface `index` (called `link`) an address; IPv6 without duplicate address detection.
+
+    `prefix_route`: whether the kernel adds a route that says that all of the address's prefix is on this link.
+    """
 
     netns: str
     link: str
     index: int
     address: IPInterface
+    prefix_route: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """Add a route; `via` None means on-link, and `kind` blackhole drops in silence (then `index` is 0)."""
+    """Add a route; `via` None means on-link, and `kind` blackhole drops in silence (then `index` is 0).
+
+    `onlink`: `via` is on that link, though no address or route says so (ip-route(8)).
+    """
 
     netns: str
     destination: IPNetwork
@@ -83,6 +111,7 @@ class Route:
     link: str = ""
     index: int = 0
     kind: Literal["unicast", "blackhole"] = "unicast"
+    onlink: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +123,17 @@ class Neighbour:
     index: int
     address: IPAddress
     mac: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fdb:
+    """Tell the VXLAN device `index` (called `link`) which machine's address, `destination`, has `mac` behind it."""
+
+    netns: str
+    link: str
+    index: int
+    mac: str
+    destination: IPAddress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +156,7 @@ class Hosts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serve:
-    """Listen in `netns` on the pod's ports, answering as `pod` on `node`."""
+    """Listen in `netns` on the pod's ports, answering as `pod` (`web-1`, `kube-system/coredns-1`) on `node`."""
 
     netns: str
     pod: str
@@ -147,7 +187,7 @@ class Health:
 class Delete:
     """Take away what an earlier op made in a namespace that stays; of a veth both ends go."""
 
-    what: Veth | Route | Neighbour
+    what: Veth | Route | Neighbour | Fdb
 
     @property
     def netns(self) -> str:
@@ -170,7 +210,7 @@ class Remove:
     netns: str
 
 
-Wire = Namespace | Sysctl | Bridge | Veth | Address | Route | Neighbour
+Wire = Namespace | Sysctl | Bridge | Veth | Vxlan | Address | Route | Neighbour | Fdb
 """What the network itself is made of."""
 
 Op = Wire | Rules | Hosts | Serve | Health | Delete | Close | Remove

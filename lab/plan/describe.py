@@ -18,6 +18,7 @@ from lab.model.ops import (
     Bridge,
     Close,
     Delete,
+    Fdb,
     Health,
     Hosts,
     Namespace,
@@ -29,6 +30,7 @@ from lab.model.ops import (
     Serve,
     Sysctl,
     Veth,
+    Vxlan,
 )
 
 
@@ -42,17 +44,26 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
         case Bridge():
             tail = f"\nip{_n(op)} link set {op.name} promisc on" if op.promiscuous else ""
             return (
-                f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac} up type bridge mcast_snooping 0{tail}"
+                f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac}{_mtu(op)} up"
+                f" type bridge mcast_snooping 0{tail}"
             )
         case Veth():
             return _veth(op)
+        case Vxlan():
+            return (
+                f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac}{_mtu(op)} up"
+                f" type vxlan id {op.vni} local {op.local} dev {op.lower_name} dstport {op.port} nolearning"
+            )
         case Address():
             nodad = " nodad" if op.address.version == 6 else ""  # noqa: PLR2004 - IPv6
-            return f"ip{_n(op)} address add {op.address} dev {op.link}{nodad}"
+            alone = "" if op.prefix_route else " noprefixroute"
+            return f"ip{_n(op)} address add {op.address} dev {op.link}{nodad}{alone}"
         case Route():
             return f"ip{_n(op)} {_route(op)}"
         case Neighbour():
             return f"ip{_n(op)} neighbour add {op.address} lladdr {op.mac} dev {op.link} nud permanent"
+        case Fdb():
+            return f"bridge{_n(op)} fdb add {_fdb(op)} self permanent"
         case Rules():
             return _rules(op)
         case Hosts():
@@ -74,7 +85,7 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
             assert_never(op)
 
 
-def _delete(what: Veth | Route | Neighbour) -> str:
+def _delete(what: Veth | Route | Neighbour | Fdb) -> str:
     match what:
         case Veth():
             return f"ip{_n(what)} link delete {what.name}"
@@ -82,6 +93,8 @@ def _delete(what: Veth | Route | Neighbour) -> str:
             return f"ip{_n(what)} {_route(what, 'delete')}"
         case Neighbour():
             return f"ip{_n(what)} neighbour delete {what.address} dev {what.link}"
+        case Fdb():
+            return f"bridge{_n(what)} fdb delete {_fdb(what)} self"
         case _:
             assert_never(what)
 
@@ -101,8 +114,16 @@ def _data(op: Op) -> dict[str, Any]:
     return {"op": type(op).__name__.lower(), **fields}
 
 
-def _n(op: Bridge | Veth | Address | Route | Neighbour | Namespace) -> str:
+def _n(op: Namespace | Bridge | Veth | Vxlan | Address | Route | Neighbour | Fdb) -> str:
     return f" -n {op.netns}" if op.netns else ""
+
+
+def _mtu(op: Bridge | Veth | Vxlan) -> str:
+    return f" mtu {op.mtu}" if op.mtu else ""
+
+
+def _fdb(op: Fdb) -> str:
+    return f"{op.mac} dev {op.link} dst {op.destination}"
 
 
 def _exec(op: Sysctl | Rules) -> str:
@@ -115,8 +136,8 @@ def _veth(op: Veth) -> str:
     master = f" master {op.master_name or op.master}" if op.master else ""
     lines = [
         (
-            f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac}{master} up type veth"
-            f" peer name {op.peer_name} index {op.peer_index} address {op.peer_mac}{netns}"
+            f"ip{_n(op)} link add {op.name} index {op.index} address {op.mac}{_mtu(op)}{master} up type veth"
+            f" peer name {op.peer_name} index {op.peer_index} address {op.peer_mac}{_mtu(op)}{netns}"
         ),
         f"{far} link set {op.peer_name} up",
     ]
@@ -131,7 +152,8 @@ def _route(op: Route, verb: str = "add") -> str:
         family = "-6 " if op.destination.version == 6 else ""  # noqa: PLR2004 - IPv6
         return f"{family}route {verb} blackhole {destination}"
     via = f" via {op.via}" if op.via else ""
-    return f"route {verb} {destination}{via} dev {op.link}"
+    onlink = " onlink" if op.onlink else ""
+    return f"route {verb} {destination}{via} dev {op.link}{onlink}"
 
 
 def _rules(op: Rules) -> str:

@@ -15,7 +15,22 @@ from lab.controllers.keep import replaced
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import SliceEndpoint
-from lab.model.ops import Close, Delete, Health, Hosts, Namespace, Neighbour, Op, Remove, Route, Serve, Veth, Wire
+from lab.model.ops import (
+    Address,
+    Close,
+    Delete,
+    Fdb,
+    Health,
+    Hosts,
+    Namespace,
+    Neighbour,
+    Op,
+    Remove,
+    Route,
+    Serve,
+    Veth,
+    Wire,
+)
 from lab.plan.describe import describe
 from lab.plan.hosts import hosts
 from lab.plan.planner import listeners, rules, wiring
@@ -67,16 +82,20 @@ def _closed(served: Iterable[Listener], serving: Iterable[Listener]) -> Iterator
 def _deleted(had: Iterable[Wire], wanted: Iterable[Wire]) -> Iterator[Op]:
     """Yield what takes away `had` but for `wanted`: first what stands in namespaces that stay, then namespaces.
 
-    A veth is deleted and not left to its namespace's end, which comes later, and not while a shell is open in it.
+    A veth is deleted and not left to its namespace's end, which comes later, and not while a shell is open in it; what
+    the near end had goes with it.
     """
     stay = set(wanted)
     gone = [op for op in had if op not in stay]
     ending = {op.netns for op in gone if isinstance(op, Namespace)}
+    cables = {(op.netns, op.name) for op in gone if isinstance(op, Veth)}
     for op in gone:
         if op.netns in ending:
             continue
         match op:
-            case Route() | Neighbour():
+            case Address() | Route() | Neighbour() if (op.netns, op.link) in cables:
+                continue
+            case Route() | Neighbour() | Fdb():
                 yield Delete(what=op)
             case Veth() if op.peer_netns in ending:
                 yield Delete(what=op)

@@ -1,32 +1,27 @@
 """Cluster -> ops: every namespace, link, address, route, neighbour, sysctl and rule set of a lab, in order, as data.
 
-What stands on one bridge is a `Segment` (`lab.plan.segments`); links, addresses and neighbours are derived from these.
+Machines that are plugged into one thing are a `Segment` (`lab.plan.segments`); links, addresses and neighbours are
+derived from these, by `bridge` or `ptp`. The ways between nodes are `routes`, or the tunnels of `vxlan`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from lab.model.address import IPAddress, IPNetwork, family_of
-from lab.model.cluster import ETH, ROUTER, Cluster, networks, node_addresses, pod_addresses, pod_cidrs, pod_netns
+from lab.model.cluster import ROUTER, Cluster, node_addresses, pod_addresses, pod_netns
 from lab.model.nft_ruleset import NftRuleset
-from lab.model.ops import Address, Bridge, Health, Namespace, Neighbour, Op, Route, Rules, Serve, Sysctl, Veth, Wire
+from lab.model.ops import Health, Namespace, Op, Rules, Serve, Sysctl, Wire
+from lab.model.status import shown
+from lab.plan import bridge, ptp, routes, vxlan
 from lab.plan.health import healths
 from lab.plan.hosts import hosts
-from lab.plan.segments import Seat, Segment, port_mac, segments
-from lab.proxy.config import LOOPBACK
+from lab.plan.segments import Segment, segments
 from lab.proxy.node import node_rules, node_sysctls
-
-# Indexes begin far above those that a new namespace may already hold: each tunnel module of the host (tunl0, sit0,
-# gre0, ip6tnl0...) puts a fallback device into it unless net.core.fb_tunnels_only_for_init_net says otherwise.
-ETH_INDEX = 100
-BRIDGE_INDEX = 101
-FIRST_PORT_INDEX = 1000
-
+from lab.proxy.partial import interfaces
 
 _QUIET_BRIDGES = dict.fromkeys(("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"), "0")
+_COUNTING = {"net.netfilter.nf_conntrack_acct": "1"}  # for lab.rules: kube-proxy's nftables rules do not count
 _FILTERED_BRIDGES = dict.fromkeys(_QUIET_BRIDGES, "1")
 
 
@@ -54,13 +49,24 @@ def plan(cluster: Cluster, *, nfacct: bool = True) -> Plan:
 
 def wiring(cluster: Cluster) -> list[Wire]:
     """Return all machines, links, addresses and routes of a lab."""
-    wired = segments(cluster)
+    tunnelled = cluster.spec.network.overlay == "vxlan"
+    wired = segments(cluster, pod_mtu=vxlan.pod_mtu(cluster) if tunnelled else 0)
     return [
         *_machines(cluster, wired),
         *(op for segment in wired for op in _links(segment)),
+        *(vxlan.links(cluster) if tunnelled else ()),
         *(op for segment in wired for op in _addresses(segment)),
-        *_routes_between(cluster),
+        *routes.of_router(cluster),
+        *(vxlan.between(cluster) if tunnelled else routes.between(cluster)),
     ]
+
+
+def _links(segment: Segment) -> Iterator[Wire]:
+    return bridge.links(segment) if segment.bridge else ptp.links(segment)
+
+
+def _addresses(segment: Segment) -> Iterator[Wire]:
+    return bridge.addresses(segment) if segment.bridge else ptp.addresses(segment)
 
 
 def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace | Sysctl]:
@@ -73,7 +79,7 @@ def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace 
             keys = _quiet(cluster)
             if seat.netns == ROUTER or seat.netns in nodes:
                 keys |= _forwarding(cluster)
-            if seat.netns in nodes:
+            if seat.netns in nodes and cluster.spec.network.plugin == "bridge":
                 keys |= _FILTERED_BRIDGES
             yield from _sysctls(seat.netns, keys)
 
@@ -97,96 +103,14 @@ def _forwarding(cluster: Cluster) -> dict[str, str]:
     return keys
 
 
-def _links(segment: Segment) -> Iterator[Bridge | Veth]:
-    yield Bridge(
-        netns=segment.netns,
-        name=segment.bridge,
-        index=BRIDGE_INDEX,
-        mac=segment.mac,
-        promiscuous=segment.promiscuous,
-    )
-    for seat in segment.seats:
-        yield Veth(
-            netns=segment.netns,
-            name=seat.port,
-            index=FIRST_PORT_INDEX + seat.number,
-            mac=port_mac(segment.netns, seat.port),
-            peer_netns=seat.netns,
-            peer_name=ETH,
-            peer_index=ETH_INDEX,
-            peer_mac=seat.mac,
-            master=BRIDGE_INDEX,
-            master_name=segment.bridge,
-            hairpin=segment.hairpin,
-        )
-
-
-def _addresses(segment: Segment) -> Iterator[Address | Route | Neighbour]:
-    """Yield addresses, default routes and neighbours of one segment, machine by machine."""
-    for seat in segment.seats:
-        for interface in seat.interfaces:
-            yield Address(netns=seat.netns, link=ETH, index=ETH_INDEX, address=interface)
-        if seat.netns != ROUTER:  # the router is the gateway
-            for gateway in segment.gateways:
-                yield Route(netns=seat.netns, destination=_default(gateway), via=gateway, link=ETH, index=ETH_INDEX)
-        for address, mac in _known(segment, seat):
-            yield Neighbour(netns=seat.netns, link=ETH, index=ETH_INDEX, address=address, mac=mac)
-    for interface in segment.interfaces:
-        yield Address(netns=segment.netns, link=segment.bridge, index=BRIDGE_INDEX, address=interface)
-    if segment.interfaces:
-        for address, mac in _machines_of(segment):
-            yield Neighbour(netns=segment.netns, link=segment.bridge, index=BRIDGE_INDEX, address=address, mac=mac)
-
-
-def _known(segment: Segment, seat: Seat) -> Iterator[tuple[IPAddress, str]]:
-    """Yield the permanent neighbours of one machine: address and MAC.
-
-    The kernel has one neighbour table for all namespaces, the host's too, and counts only entries that may expire.
-    Where the bridge is a gateway a machine knows that; on the wire it knows all others. Pods of one node are left to
-    ARP among themselves: that would be N² entries for N pods, of which few are ever used.
-    """
-    if segment.interfaces:
-        yield from ((gateway, segment.mac) for gateway in segment.gateways)
-    else:
-        yield from ((address, mac) for address, mac in _machines_of(segment) if mac != seat.mac)
-
-
-def _machines_of(segment: Segment) -> Iterator[tuple[IPAddress, str]]:
-    return ((interface.ip, seat.mac) for seat in segment.seats for interface in seat.interfaces)
-
-
-def _routes_between(cluster: Cluster) -> Iterator[Route]:
-    """Yield a route to each node's pods on all other nodes and on the router, as a cloud's routed pod network has them.
-
-    The router drops what is for nobody in silence: an address that nothing serves times out, as on the Internet.
-    """
-    for netns in (ROUTER, *(node.metadata.name for node in cluster.nodes)):
-        for node in cluster.nodes:
-            if node.metadata.name == netns:
-                continue
-            vias = {family_of(address): address for address in reversed(node_addresses(node))}
-            for pods in pod_cidrs(node):
-                if via := vias.get(family_of(pods)):
-                    yield Route(netns=netns, destination=pods, via=via, link=ETH, index=ETH_INDEX)
-    for wire in networks(cluster.spec.network.node_cidr):
-        yield Route(netns=ROUTER, destination=_default(wire), kind="blackhole")
-
-
-def _default(kin: IPAddress | IPNetwork) -> IPNetwork:
-    """Return the network of every address of the family of `kin`."""
-    return ip_network("0.0.0.0/0" if family_of(kin) == "ipv4" else "::/0")
-
-
 def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator[Op]:
     """Yield what kube-proxy does on each of `nodes` when it starts: rules of both families, then sysctls.
 
     In this order, since some of the sysctls are there only when conntrack is, which rules bring along.
     """
-    wired = segments(cluster) if nodes else ()
     for name in nodes:
-        own = (LOOPBACK["ipv4"], LOOPBACK["ipv6"], *_own_addresses(wired, name))
         made: set[str] = set()  # both families share a namespace's counters
-        for ruleset in node_rules(cluster, name, counters=nfacct, interfaces=own):
+        for ruleset in node_rules(cluster, name, counters=nfacct, interfaces=interfaces(cluster, name)):
             if isinstance(ruleset, NftRuleset):
                 yield Rules(netns=name, tool="nft", family=ruleset.family, text=ruleset.restore_text())
                 continue
@@ -199,15 +123,7 @@ def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator
             )
             made.update(ruleset.counters)
     for name in nodes:
-        yield from _sysctls(name, dict(node_sysctls(cluster, name)))
-
-
-def _own_addresses(wired: Iterable[Segment], netns: str) -> Iterator[IPAddress]:
-    """Yield the addresses of a machine's eth0, then of its bridge."""
-    for segment in wired:
-        yield from (interface.ip for seat in segment.seats if seat.netns == netns for interface in seat.interfaces)
-        if segment.netns == netns:
-            yield from segment.gateways
+        yield from _sysctls(name, dict(node_sysctls(cluster, name)) | (_COUNTING if cluster.mode == "nftables" else {}))
 
 
 def listeners(cluster: Cluster) -> Iterator[Serve | Health]:
@@ -217,7 +133,7 @@ def listeners(cluster: Cluster) -> Iterator[Serve | Health]:
 
 
 def serves(cluster: Cluster) -> Iterator[Serve]:
-    """Yield what each pod listens on: the ports that it declares, and nothing when it declares none."""
+    """Yield what each pod listens on: the ports that it declares, and nothing when it declares none; clients too."""
     by_name = {node.metadata.name: node for node in cluster.nodes}
     for pod in cluster.pods:
         ports = {(port.protocol, port.container_port) for port in pod.ports if port.protocol != "SCTP"}
@@ -225,8 +141,14 @@ def serves(cluster: Cluster) -> Iterator[Serve]:
         if ports:
             yield Serve(
                 netns=pod_netns(pod),
-                pod=pod.metadata.name,
+                pod=shown(pod.metadata),
                 node=pod.spec.node_name,
                 addresses=addresses,
                 ports=tuple(sorted(ports)),
+            )
+    for client in cluster.spec.clients:
+        open_ = {(port.protocol, port.port) for port in client.ports if port.protocol != "SCTP"}
+        if open_:
+            yield Serve(
+                netns=client.name, pod=client.name, node="", addresses=client.addresses, ports=tuple(sorted(open_))
             )

@@ -1,22 +1,22 @@
-"""Cluster -> segments: which machine is plugged into which bridge, by what name, with which addresses.
+"""Cluster -> segments: which machine is plugged into what, by what name, with which addresses.
 
 ""       bridge `wire`, the switch between the machines; it runs no iptables
 router   eth0 on the wire, bridge `lan0` to the clients
-NODE     eth0 on the wire, bridge `cbr0` to its pods
-POD      eth0 on its node's cbr0
+NODE     eth0 on the wire, bridge `cbr0` to its pods (plugin bridge), or a cable to each of them (ptp)
+POD      eth0 on its node's cbr0, or on its cable
 CLIENT   eth0 on the router's lan0
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 
-from lab.model.address import IPAddress, IPNetwork, mac_of
+from lab.model.address import Family, IPAddress, IPNetwork, mac_of
 from lab.model.cluster import (
     CBR,
     ETH,
@@ -33,6 +33,16 @@ from lab.model.kubernetes import Node, Pod
 from lab.model.ops import IPInterface
 
 WIRE, LAN = "wire", "lan0"
+
+# Indexes begin far above those that a new namespace may already hold: each tunnel module of the host (tunl0, sit0,
+# gre0, ip6tnl0...) puts a fallback device into it unless net.core.fb_tunnels_only_for_init_net says otherwise.
+ETH_INDEX = 100
+BRIDGE_INDEX = 101
+TUNNEL_INDEX: Mapping[Family, int] = {"ipv4": 102, "ipv6": 103}
+_FIRST_PORT_INDEX = 1000
+
+LINK_LOCAL: Mapping[Family, IPAddress] = {"ipv4": ip_address("169.254.1.1"), "ipv6": ip_address("fe80::1")}
+"""The gateway of pods whose node has no address for them; 169.254.1.1 is Calico's."""
 
 _NEAR, _FAR = 1 << 24, 1 << 30  # an interface's index is a positive int (linux/if_link.h)
 _NAME_MAX = 15  # IFNAMSIZ less the closing zero
@@ -62,7 +72,7 @@ def port_mac(netns: str, name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Seat:
-    """One machine's place on a bridge: its eth0, and `port`, the bridge's end of the cable."""
+    """One machine's place in a segment: its eth0, and `port`, the other end of its cable."""
 
     netns: str
     port: str
@@ -70,15 +80,21 @@ class Seat:
 
     @property
     def number(self) -> int:
-        """What tells its cable from the others of the bridge, whoever comes and goes: its address in the range.
+        """What tells its cable from the others of the segment, whoever comes and goes: its address in the range.
 
-        From 0 to 2**30; an IPv6 address far up in its range has a number by its hash, between 2**24 and 2**30.
+        From 0 to 2**30; an IPv6 address far up in its range, or one that is in no range with others, has a number by
+        its hash, between 2**24 and 2**30.
         """
         first = self.interfaces[0]
         offset = int(first.ip) - int(first.network.network_address)
-        if offset < _NEAR:
+        if offset < _NEAR and first.network.num_addresses > 1:
             return offset
         return _NEAR + int.from_bytes(sha256(first.ip.packed).digest()[:8]) % (_FAR - _NEAR)
+
+    @property
+    def index(self) -> int:
+        """The index of `port`."""
+        return _FIRST_PORT_INDEX + self.number
 
     @cached_property
     def mac(self) -> str:
@@ -88,20 +104,24 @@ class Seat:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A bridge in `netns`, with the addresses it has there, and the machines plugged into it."""
+    """The machines that are plugged into a bridge in `netns`, with the addresses that the bridge has there.
+
+    Without a bridge (`bridge` is "") each cable ends in `netns` itself, which is their gateway. `mtu` 0: the kernel's.
+    """
 
     netns: str
     bridge: str
-    mac: str
+    mac: str = ""
     interfaces: tuple[IPInterface, ...] = ()
     gateways: tuple[IPAddress, ...] = ()
     seats: tuple[Seat, ...] = ()
     hairpin: bool = False
     promiscuous: bool = False
+    mtu: int = 0
 
 
-def segments(cluster: Cluster) -> tuple[Segment, ...]:
-    """Return the wire, the clients' network, and each node's pods."""
+def segments(cluster: Cluster, *, pod_mtu: int = 0) -> tuple[Segment, ...]:
+    """Return the wire, the clients' network, and each node's pods; `pod_mtu` is how much a pod may send at once."""
     network = cluster.spec.network
     wire, lan = networks(network.node_cidr), networks(network.client_cidr)
     router = _first(wire)
@@ -119,13 +139,19 @@ def segments(cluster: Cluster) -> tuple[Segment, ...]:
     )
     return (
         Segment(netns="", bridge=WIRE, mac=port_mac("", WIRE), seats=tuple(seats), gateways=_ips(router)),
-        _segment(ROUTER, LAN, lan, clients),
-        *(_pod_segment(cluster, node) for node in cluster.nodes),
+        _bridge(ROUTER, LAN, lan, clients),
+        *(_pod_segment(cluster, node, pod_mtu) for node in cluster.nodes),
     )
 
 
-def _segment(
-    netns: str, bridge: str, ranges: tuple[IPNetwork, ...], seats: tuple[Seat, ...], *, hairpin_mode: str = "none"
+def _bridge(
+    netns: str,
+    bridge: str,
+    ranges: tuple[IPNetwork, ...],
+    seats: tuple[Seat, ...],
+    *,
+    hairpin_mode: str = "none",
+    mtu: int = 0,
 ) -> Segment:
     interfaces = _first(ranges)
     return Segment(
@@ -137,17 +163,21 @@ def _segment(
         seats=seats,
         hairpin=hairpin_mode == "hairpin-veth",
         promiscuous=hairpin_mode == "promiscuous-bridge",
+        mtu=mtu,
     )
 
 
-def _pod_segment(cluster: Cluster, node: Node) -> Segment:
-    name, ranges = node.metadata.name, pod_cidrs(node)
+def _pod_segment(cluster: Cluster, node: Node, mtu: int) -> Segment:
+    name, ranges, network = node.metadata.name, pod_cidrs(node), cluster.spec.network
     seats = tuple(
         Seat(netns=netns, port=interface_name("veth-", netns, identity), interfaces=_on(pod_addresses(pod), ranges))
         for pod in _pods_on(cluster, name)
         for netns, identity in [(pod_netns(pod), f"{pod.metadata.namespace}/{pod.metadata.name}")]
     )
-    return _segment(name, CBR, ranges, seats, hairpin_mode=cluster.spec.network.hairpin_mode)
+    if network.plugin == "ptp":
+        gateways = tuple(LINK_LOCAL.values()) if network.pod_routes else tuple(map(gateway, ranges))
+        return Segment(netns=name, bridge="", gateways=gateways, seats=seats, mtu=mtu)
+    return _bridge(name, CBR, ranges, seats, hairpin_mode=network.hairpin_mode, mtu=mtu)
 
 
 def _pods_on(cluster: Cluster, node: str) -> Iterator[Pod]:

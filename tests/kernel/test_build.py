@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import socket
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -14,13 +15,13 @@ from typing import Any, TypeVar
 
 import pytest
 
+from lab import topology
 from lab.build import build
 from lab.errors import KernelError
 from lab.kernel import command, look, netns, rules, sysctl
-from lab.model.ops import Address, Bridge, Hosts, Namespace, Neighbour, Op, Route, Rules, Sysctl, Veth
-from lab.parse import topology
+from lab.model.ops import Address, Bridge, Fdb, Hosts, Namespace, Neighbour, Op, Route, Rules, Sysctl, Veth, Vxlan
 from lab.plan import plan
-from lab.plan.describe import describe
+from lab.plan.describe import data, describe
 
 Inside = Callable[..., Any]
 T = TypeVar("T")
@@ -52,13 +53,19 @@ spec: {{nodeName: node-1}}
 apiVersion: v1
 kind: Service
 metadata: {{name: web}}
-spec: {{clusterIP: 10.96.0.10, selector: {{app: web}}, ports: [{{port: 80}}]}}
+spec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}
 """
 DUAL = (
     "{podCIDR: '10.244.0.0/16,fd00:10:244::/56', serviceCIDR: '10.96.0.0/16,fd00:10:96::/112',"
     " nodeCIDR: '192.168.0.0/24,fd00:192:168::/64', clientCIDR: '198.51.100.0/24,2001:db8:1::/64'}"
 )
 EMPTY = "{}"
+VXLAN = "{overlay: vxlan}"
+PTP = "{plugin: ptp}"
+DUAL_VXLAN = DUAL.replace("}", ", overlay: vxlan}")
+DUAL_PTP = DUAL.replace("}", ", plugin: ptp}")
+ALL = DUAL.replace("}", ", plugin: ptp, overlay: vxlan}")
+SIX = "{podCIDR: 'fd00:10:244::/56', serviceCIDR: 'fd00:10:96::/112', overlay: vxlan}"
 
 
 def ops(network: str = EMPTY) -> tuple[Op, ...]:
@@ -81,15 +88,16 @@ def machines(wanted: Iterable[Op]) -> list[str]:
 
 def stands(wanted: Sequence[Op]) -> dict[str, set[Any]]:
     """Return what the kernel has, in the words of the plan."""
-    seen: dict[str, set[Any]] = {"links": set(), "addresses": set(), "routes": set(), "neighbours": set()}
+    seen: dict[str, set[Any]] = {"links": set(), "addresses": set(), "routes": set(), "neighbours": set(), "fdb": set()}
     for name in machines(wanted):
         for link in look.links(name):
-            seen["links"].add((name, *(link[key] for key in ("name", "index", "mac", "master", "hairpin", "up"))))
+            keys = ("name", "index", "mac", "master", "hairpin", "mtu", "up")
+            seen["links"].add((name, *(link[key] for key in keys)))
         seen["addresses"] |= {(name, entry["index"], entry["address"]) for entry in look.addresses(name)}
-        seen["routes"] |= {
-            (name, entry["destination"], entry["via"], entry["index"] * (entry["kind"] != "blackhole"), entry["kind"])
-            for entry in look.routes(name)  # (IPv6 has its blackholes on lo)
-        }
+        for entry in look.routes(name):
+            index = entry["index"] * (entry["kind"] != "blackhole")  # IPv6 has its blackholes on lo
+            seen["routes"].add((name, entry["destination"], entry["via"], index, entry["kind"], entry["onlink"]))
+        seen["fdb"] |= {(name, entry["index"], entry["mac"], entry["destination"]) for entry in look.fdb(name)}
         seen["neighbours"] |= {
             (name, entry["index"], entry["address"], entry["mac"])
             for entry in look.neighbours(name)
@@ -100,27 +108,32 @@ def stands(wanted: Sequence[Op]) -> dict[str, set[Any]]:
 
 def planned(wanted: Iterable[Op]) -> dict[str, set[Any]]:
     """Return what the plan says, in the same words."""
-    said: dict[str, set[Any]] = {"links": set(), "addresses": set(), "routes": set(), "neighbours": set()}
+    said: dict[str, set[Any]] = {"links": set(), "addresses": set(), "routes": set(), "neighbours": set(), "fdb": set()}
     for op in wanted:
         match op:
             case Bridge():
-                said["links"].add((op.netns, op.name, op.index, op.mac, 0, False, True))
+                said["links"].add((op.netns, op.name, op.index, op.mac, 0, False, op.mtu or 1500, True))
+            case Vxlan():
+                said["links"].add((op.netns, op.name, op.index, op.mac, 0, False, op.mtu, True))
             case Veth():
-                said["links"].add((op.netns, op.name, op.index, op.mac, op.master, op.hairpin, True))
-                said["links"].add((op.peer_netns, op.peer_name, op.peer_index, op.peer_mac, 0, False, True))
+                mtu = op.mtu or 1500
+                said["links"].add((op.netns, op.name, op.index, op.mac, op.master, op.hairpin, mtu, True))
+                said["links"].add((op.peer_netns, op.peer_name, op.peer_index, op.peer_mac, 0, False, mtu, True))
             case Address():
                 said["addresses"].add((op.netns, op.index, op.address))
             case Route():
                 destination = str(op.destination) if op.destination.prefixlen else "default"
-                said["routes"].add((op.netns, destination, op.via, op.index, op.kind))
+                said["routes"].add((op.netns, destination, op.via, op.index, op.kind, op.onlink))
             case Neighbour():
                 said["neighbours"].add((op.netns, op.index, op.address, op.mac))
+            case Fdb():
+                said["fdb"].add((op.netns, op.index, op.mac, op.destination))
             case _:
                 pass
     return said
 
 
-@pytest.mark.parametrize("network", [EMPTY, DUAL], ids=["ipv4", "dual"])
+@pytest.mark.parametrize("network", [EMPTY, DUAL, VXLAN, DUAL_PTP, ALL], ids=["ipv4", "dual", "vxlan", "ptp", "all"])
 def test_what_stands_is_what_was_planned(inside: Inside, network: str) -> None:
     wanted = ops(network)
     seen, said = inside(made, wanted, partial(stands, wanted)), planned(wanted)
@@ -132,6 +145,7 @@ def test_what_stands_is_what_was_planned(inside: Inside, network: str) -> None:
     assert all(address.ip.is_loopback or address.ip.is_link_local for _, _, address in extra)
     assert said["routes"] <= seen["routes"]
     assert seen["neighbours"] == said["neighbours"]
+    assert seen["fdb"] == said["fdb"]
 
 
 def test_sysctls_are_those_of_the_plan_and_ipv6_is_off_for_links_that_came_later(inside: Inside) -> None:
@@ -194,6 +208,11 @@ def reach(source: str, target: str, address: str, port: int = 8000) -> str:
         (DUAL, "client-a", "web-1"),
         (DUAL, "web-1", "web-2"),
         (DUAL, "client", "node-1"),
+        (DUAL_VXLAN, "web-1", "web-2"),
+        (DUAL_VXLAN, "web-2", "client"),
+        (DUAL_PTP, "client-a", "web-1"),
+        (DUAL_PTP, "client", "web-1"),
+        (ALL, "client-a", "web-2"),
     ],
 )
 def test_machines_reach_each_other_at_once_with_their_own_addresses(
@@ -203,12 +222,71 @@ def test_machines_reach_each_other_at_once_with_their_own_addresses(
     by_name = {
         (op.netns, int(op.address.version)): str(op.address.ip) for op in of(Address, wanted) if op.link == "eth0"
     }
-    families = [4, 6] if network == DUAL else [4]
+    families = [4, 6] if "fd00" in network else [4]
 
     def all_families() -> list[str]:
         return [reach(source, target, by_name[target, family]) for family in families]
 
     assert inside(made, wanted, all_families) == [by_name[source, family] for family in families]
+
+
+WAY = {"link": "flannel.1", "netns": "node-1"}
+
+
+@pytest.mark.parametrize(
+    ("network", "target", "missing"),
+    [
+        (VXLAN, "web-2", (Fdb, WAY)),
+        (VXLAN, "web-2", (Route, WAY)),
+        (PTP, "web-1", (Route, {"netns": "node-1", "link": "veth-web-1"})),
+    ],
+    ids=["FDB entry", "route into the tunnel", "route to the pod"],
+)
+def test_without_its_part_of_the_way_a_pod_is_not_reached(
+    inside: Inside, network: str, target: str, missing: tuple[type, dict[str, str]]
+) -> None:
+    wanted = ops(network)
+    without = [op for op in wanted if not (isinstance(op, missing[0]) and missing[1].items() <= data([op])[0].items())]
+    assert len(without) == len(wanted) - 1
+    (address,) = [str(op.address.ip) for op in of(Address, wanted) if op.netns == target]
+    if missing[0] is Route and network == VXLAN:  # then the router knows a way, past the tunnel
+        without = [op for op in without if not (isinstance(op, Route) and op.netns == "router" and op.via)]
+    assert inside(made, without, partial(reach, "client-a", target, address)) in {"timeout", "EHOSTUNREACH"}
+
+
+def test_a_pod_s_address_is_never_on_the_wire_between_nodes_but_within_udp_to_port_8472(inside: Inside) -> None:
+    wanted = ops(VXLAN)
+
+    def tapped() -> list[bytes]:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)) as tap:  # every protocol
+            tap.bind(("node-2", 0))  # the wire's end of the cable to node-2
+            assert reach("client-a", "web-2", "10.244.2.2") == "10.244.1.3"
+            frames = []
+            while select.select([tap], [], [], 0)[0]:
+                frames.append(tap.recv(65536))
+        return frames
+
+    frames = inside(made, wanted, tapped)
+    assert len(frames) >= 4, "a handshake, and an end"
+    for frame in frames:
+        ip, udp, vxlan, inner = frame[14:34], frame[34:42], frame[42:50], frame[50:]
+        assert (ip[9], {ip[12:16], ip[16:20]}) == (17, {bytes((192, 168, 0, 10)), bytes((192, 168, 0, 11))})
+        assert int.from_bytes(udp[2:4]) == 8472
+        assert int.from_bytes(vxlan[4:7]) == 1, "the network's number, VNI"
+        assert {inner[26:30], inner[30:34]} == {bytes((10, 244, 1, 3)), bytes((10, 244, 2, 2))}
+
+
+@pytest.mark.parametrize(("network", "source", "seen"), [
+    (VXLAN, "node-1", "10.244.1.0"),
+    (PTP, "node-1", "192.168.0.10"),
+    (SIX, "node-1", "fd00:10:244:1::"),
+])  # fmt: skip
+def test_a_node_reaches_pods_of_others_by_the_address_of_the_way_that_it_takes(
+    inside: Inside, network: str, source: str, seen: str
+) -> None:
+    wanted = ops(network)
+    (address,) = [str(op.address.ip) for op in of(Address, wanted) if op.netns == "web-2"]
+    assert inside(made, wanted, partial(reach, source, "web-2", address)) == seen
 
 
 def test_an_address_that_nobody_has_is_silent(inside: Inside) -> None:
@@ -377,6 +455,11 @@ def test_far_ends_come_up_even_if_nothing_else_is_planned_for_them(inside: Insid
     assert inside(made, wanted, lambda: [link["up"] for link in look.links("b")]) == [True, True]
 
 
+def test_a_bridge_has_its_mtu_before_anything_is_plugged_in(inside: Inside) -> None:
+    wanted = [Namespace(netns="a"), Bridge(netns="a", name="x", index=100, mac="06:00:00:00:00:01", mtu=1450)]
+    assert inside(made, wanted, lambda: look.links("a")[1]["mtu"]) == 1450
+
+
 def test_ops_are_done_in_their_order_so_a_sysctl_finds_the_link_that_came_before_it(inside: Inside) -> None:
     key = "net.ipv4.conf.x.rp_filter"
     wanted = [
@@ -402,9 +485,10 @@ def test_the_builder_ends_where_it_began_and_leaves_no_file_open(inside: Inside)
     assert inside(look_around) == (True, set())
 
 
-def test_the_printed_commands_typed_into_a_shell_build_the_same(inside: Inside) -> None:
-    kinds = (Namespace, Sysctl, Bridge, Veth, Address, Route, Neighbour)
-    wanted = [op for op in ops(DUAL) if isinstance(op, kinds)]
+@pytest.mark.parametrize("network", [DUAL, ALL], ids=["bridge", "ptp and vxlan"])
+def test_the_printed_commands_typed_into_a_shell_build_the_same(inside: Inside, network: str) -> None:
+    kinds = (Namespace, Sysctl, Bridge, Veth, Vxlan, Address, Route, Neighbour, Fdb)
+    wanted = [op for op in ops(network) if isinstance(op, kinds)]
 
     def typed() -> dict[str, set[Any]]:
         commands = "set -e\n" + "".join(f"{describe(op)} >/dev/null\n" for op in wanted if not isinstance(op, Sysctl))
@@ -416,6 +500,7 @@ def test_the_printed_commands_typed_into_a_shell_build_the_same(inside: Inside) 
     assert planned(wanted)["addresses"] <= seen["addresses"]
     assert planned(wanted)["neighbours"] == seen["neighbours"]
     assert planned(wanted)["routes"] <= seen["routes"]
+    assert planned(wanted)["fdb"] == seen["fdb"]
 
 
 def test_a_lab_stands_although_each_namespace_came_with_devices_of_its_own(inside: Inside) -> None:
