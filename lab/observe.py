@@ -1,24 +1,21 @@
-"""What a standing lab shows: replies to requests, flows, health, and whether its expectations hold."""
+"""What a standing lab shows: replies to requests, flows, health."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from lab import judge
 from lab.errors import TopologyError
-from lab.model.address import IPAddress
+from lab.model.address import Family, IPAddress
 from lab.model.cluster import Cluster, node_addresses
-from lab.model.finding import Finding
 from lab.model.flow import Flow
 from lab.model.kubernetes import HIGHEST_PORT
-from lab.model.lab import Expectation
-from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply, Request, Transport
 from lab.model.status import Status, service_rows, shown, status_of
 from lab.parse import target as targets
+from lab.parse.place import Place, places
 from lab.session import Standing, probes
 
 CURLS = 100
@@ -29,16 +26,6 @@ LONGEST_WAIT_S = 3600
 
 AT_ONCE = 4
 """So many requests are under way at a time: enough to keep busy, few enough for the latency to mean something."""
-
-SILENCE_S = 1.5
-"""How long to wait, in seconds, where no answer is expected.
-
-An answer takes about a millisecond, but a refusal may take a second: an ICMP error that arrives while connect(2) still
-has the socket is only heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
-"""
-
-ANSWER_S = 3.0
-"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, twice."""
 
 HEALTH_S = 2.0
 """How long a pod's answer to `status` may take, in seconds; milliseconds do, but a SYN is sent again after 1 s."""
@@ -70,13 +57,13 @@ def ask(
     Raises `TopologyError` if either is unknown, or a number makes no sense.
     """
     _check_numbers(count, local_port, timeout_s)
-    request, endpoints = _request(lab.cluster, source, to, port=port, protocol=protocol)
-    request = replace(request, local_port=local_port, timeout_s=timeout_s)
+    asked, endpoints = request(lab.cluster, source, to, port=port, protocol=protocol)
+    asked = replace(asked, local_port=local_port, timeout_s=timeout_s)
     # curl cannot take a local port again while its last connection is in TIME_WAIT; our sockets leave that state to
     # the server.
     how = "curl" if protocol == "tcp" and count <= CURLS and not local_port else "sockets"
-    replies = lab.call(partial(_send, [request] * count, how, 1 if local_port else AT_ONCE))
-    return Asked(request=request, replies=tuple(replies), how=how, endpoints=endpoints)
+    replies = lab.call(partial(_send, [asked] * count, how, 1 if local_port else AT_ONCE))
+    return Asked(request=asked, replies=tuple(replies), how=how, endpoints=endpoints)
 
 
 def _check_numbers(count: int, local_port: int, timeout_s: float) -> None:
@@ -100,25 +87,50 @@ def _send(wanted: list[Request], how: str, concurrency: int) -> list[Reply]:
     return traffic.requests(wanted, concurrency=concurrency)
 
 
-def _request(
-    cluster: Cluster, source: str, to: str, *, port: int | None, protocol: Transport
+def request(
+    cluster: Cluster, source: str, to: str, *, port: int | None, protocol: Transport, family: Family | None = None
 ) -> tuple[Request, tuple[str, ...]]:
     """Return the request that `source` would make, and the pods that may answer it."""
-    asker = targets.target(cluster, source)
-    goal = targets.destination(cluster, to, source=asker, protocol=protocol, port=port)
-    request = Request(
-        netns=asker.netns, address=goal.address, port=goal.port, protocol=protocol, path=goal.path, host=goal.host
+    known = places(cluster)
+    (wanted,), endpoints = requests_among(
+        cluster, known, [targets.target_among(known, source)], to, port=port, protocol=protocol, family=family
     )
-    return request, _behind(cluster, goal, protocol)
+    return wanted, endpoints
+
+
+def requests_among(
+    cluster: Cluster,
+    known: list[Place],
+    askers: Sequence[Place],
+    to: str,
+    *,
+    port: int | None,
+    protocol: Transport,
+    family: Family | None = None,
+) -> tuple[tuple[Request, ...], tuple[str, ...]]:
+    """Return the request that each asker would make, as `request` does, of a lab's `places`."""
+    goals = [
+        targets.destination_among(known, to, source=asker, protocol=protocol, port=port, family=family)
+        for asker in askers
+    ]
+    wanted = (
+        Request(
+            netns=asker.netns, address=goal.address, port=goal.port, protocol=protocol, path=goal.path, host=goal.host
+        )
+        for asker, goal in zip(askers, goals, strict=True)
+    )
+    return tuple(wanted), _behind(cluster, goals[0], protocol)
 
 
 def _behind(cluster: Cluster, goal: targets.Destination, protocol: Transport) -> tuple[str, ...]:
     """Return the pods behind an address and port, whether that is a pod's, a Service's or a node's."""
     if goal.kind == "pod":
-        return (goal.name.rpartition("/")[2],)
+        return (goal.name,)
     nodes = {address for node in cluster.nodes for address in node_addresses(node)}
     for service in service_rows(cluster):
         for port in service.ports:
+            if goal.name == f"svc/{service.name}" and not service.cluster_ips:  # headless: DNS gave a pod's address
+                return tuple(one.pod for one in port.endpoints if one.address == goal.address and one.pod)
             by_service = goal.address in (*service.cluster_ips, *service.external) and goal.port == port.port
             by_node = goal.port == port.node_port and (goal.address in nodes or goal.address.is_loopback)
             if port.protocol == protocol.upper() and (by_service or by_node):
@@ -138,18 +150,19 @@ def flows(lab: Standing, nodes: Sequence[str], source: str = "") -> tuple[Flow, 
     """
     begun_by = targets.sources(lab.cluster, source) if source else None
     places = [targets.node(lab.cluster, name) for name in nodes]
-    found = lab.call(partial(_flows, [place.netns for place in places] or _node_names(lab.cluster)))
+    found = lab.call(partial(flows_on, [place.netns for place in places] or node_names(lab.cluster)))
     return tuple(flow for flow in found if begun_by is None or flow.original.src in begun_by)
 
 
-def _node_names(cluster: Cluster) -> list[str]:
+def node_names(cluster: Cluster) -> list[str]:
+    """Return the names of a cluster's nodes, which are those of their namespaces."""
     return [node.metadata.name for node in cluster.nodes]
 
 
-def _flows(nodes: Sequence[str]) -> tuple[Flow, ...]:
+def flows_on(nodes: Sequence[str]) -> tuple[Flow, ...]:
     """Inside the capsule: read the nodes' conntrack tables."""
-    from lab.kernel import conntrack, netns  # noqa: PLC0415 - pyroute2 is slow to load
-    from lab.parse import conntrack as entries  # noqa: PLC0415
+    from lab.kernel import conntrack, netns  # noqa: PLC0415 - only needed in there
+    from lab.parse import conntrack as entries  # noqa: PLC0415 - as above
 
     found: list[Flow] = []
     for node in nodes:
@@ -172,86 +185,3 @@ def status(lab: Standing) -> Status:
     record = lab.record
     age_s = time.time() - record.created
     return status_of(lab.cluster, lab=lab.name, keeper_pid=record.keeper.pid, age_s=age_s, health=health)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What `check` found: the findings of each expectation, and the expectations that are for other labs."""
-
-    judged: tuple[tuple[Finding, ...], ...]
-    left_out: tuple[Expectation, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether every finding does."""
-        return all(finding.holds for findings in self.judged for finding in findings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """One expectation, ready to be tried: `count` times the same request."""
-
-    expectation: Expectation
-    request: Request
-    count: int
-    resolved: Resolved
-
-
-def check(lab: Standing, progress: Callable[[str, int, int], None]) -> Verdict:
-    """Make the requests of the topology's expectations, and judge what clients, servers and conntrack saw."""
-    cluster = lab.cluster
-    known = targets.names(cluster)
-    meant = [expectation for expectation in cluster.spec.expect if judge.applies(expectation, cluster)]
-    cases = [_case_or_finding(cluster, expectation, known) for expectation in meant]
-    to_try = [case for case in cases if isinstance(case, _Case)]
-    observed = iter(lab.call(partial(_observe, to_try, _node_names(cluster), progress)))
-    return Verdict(
-        judged=tuple(
-            judge.judge(case.expectation, next(observed), case.resolved) if isinstance(case, _Case) else (case,)
-            for case in cases
-        ),
-        left_out=tuple(expectation for expectation in cluster.spec.expect if expectation not in meant),
-    )
-
-
-def _case_or_finding(cluster: Cluster, expectation: Expectation, known: dict[IPAddress, str]) -> _Case | Finding:
-    """Return how to try an expectation; or the finding that what it names is not there (any more)."""
-    try:
-        return _case(cluster, expectation, known)
-    except TopologyError as error:
-        return Finding(it=expectation.it, what="names", expected="each is there", observed=error.message, holds=False)
-
-
-def _case(cluster: Cluster, expectation: Expectation, known: dict[IPAddress, str]) -> _Case:
-    request, endpoints = _request(
-        cluster, expectation.from_, expectation.to, port=expectation.port, protocol=expectation.protocol
-    )
-    request = replace(request, timeout_s=SILENCE_S if expectation.error == "timeout" else ANSWER_S)
-    resolved = Resolved(
-        addresses={name: targets.sources(cluster, name) for name in judge.names(expectation)},
-        endpoints=endpoints,
-        names=known,
-    )
-    count = judge.requests_needed(expectation, resolved)
-    return _Case(expectation=expectation, request=request, count=count, resolved=resolved)
-
-
-def _observe(
-    cases: Sequence[_Case], nodes: Sequence[str], progress: Callable[[str, int, int], None]
-) -> list[Observation]:
-    """Inside the capsule: send every request, then read what the nodes' conntrack holds of the first ones."""
-    from lab import traffic  # noqa: PLC0415
-
-    wanted = [case.request for case in cases for _ in range(case.count)]
-    progress("requests", 0, len(wanted))
-    replies = iter(traffic.requests(wanted))
-    answered = [tuple(next(replies) for _ in range(case.count)) for case in cases]
-    progress("requests", len(wanted), len(wanted))
-    every = _flows(nodes) if any(judge.flow_expectations(case.expectation) for case in cases) else ()
-    return [
-        Observation(
-            replies=mine,
-            flows=judge.matching(every, mine[0], case.request.address, case.request.port, case.request.protocol),
-        )
-        for case, mine in zip(cases, answered, strict=True)
-    ]

@@ -31,6 +31,15 @@ def bounds(endpoints: int, requests: int) -> tuple[int, int]:
     return low, high
 
 
+def requests_to_stick(endpoints: int) -> int:
+    """Return how many requests it takes to see that they do not all go to one endpoint: 21 for 2, 14 for 3.
+
+    A fair choice among k sends n requests to one endpoint with a chance of k^(1-n): at most FALSE_ALARM. Where one
+    endpoint is expected, any others are too many: they are two at least.
+    """
+    return 1 + ceil(-log(FALSE_ALARM) / log(max(2, endpoints)))
+
+
 @lru_cache(maxsize=64)
 def requests_needed(endpoints: int) -> int:
     """Return how many requests it takes to see that a share is wrong by half: 95 for 2 endpoints, 221 for 3.

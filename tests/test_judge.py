@@ -11,9 +11,9 @@ from lab import judge
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
 from lab.model.flow import Flow, Tuple
-from lab.model.kubernetes import KubeProxyConfiguration
 from lab.model.lab import Expectation, Lab, LabMeta, LabSpec, Network
 from lab.model.observation import Observation, Resolved
+from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.request import Reply
 
 CLIENT, WEB_1, WEB_2 = ip_address("10.244.1.2"), ip_address("10.244.1.3"), ip_address("10.244.2.2")
@@ -237,8 +237,8 @@ def test_names_are_those_that_have_to_be_resolved_once_each() -> None:
     assert judge.names(expect()) == ()
 
 
-def cluster(*, mode: str = "", hairpin_mode: str = "hairpin-veth", iptables: str = "nft") -> Cluster:
-    spec = LabSpec(network=Network(hairpin_mode=hairpin_mode), iptables=iptables)  # type: ignore[arg-type]
+def cluster(*, mode: str = "", iptables: str = "nft", **network: str) -> Cluster:
+    spec = LabSpec(network=Network(**network), iptables=iptables)  # type: ignore[arg-type]
     proxy = KubeProxyConfiguration(mode=mode)  # type: ignore[arg-type]
     return Cluster(lab=Lab(metadata=LabMeta(name="x"), spec=spec), proxy=proxy)
 
@@ -256,6 +256,11 @@ def cluster(*, mode: str = "", hairpin_mode: str = "hairpin-veth", iptables: str
         ({"iptables": "legacy"}, {}, False),
         ({"iptables": "nft"}, {"mode": "nftables"}, False),
         ({"mode": "iptables", "hairpinMode": "none"}, {}, False),
+        ({"hairpinMode": "hairpin-veth"}, {"plugin": "ptp"}, False),
+        ({"plugin": "ptp"}, {"plugin": "ptp"}, True),
+        ({"plugin": "ptp"}, {}, False),
+        ({"overlay": "vxlan"}, {"overlay": "vxlan"}, True),
+        ({"overlay": "none"}, {"overlay": "vxlan"}, False),
     ],
 )
 def test_when_names_the_labs_that_an_expectation_is_for(

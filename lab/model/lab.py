@@ -5,44 +5,96 @@ The published JSON Schema is made from these classes; their docstrings are what 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from lab.model.address import IPAddress
-from lab.model.kubernetes import Part, Port
+from lab.model.address import IPAddress, IPNetwork
+from lab.model.kubernetes import Port, Protocol
+from lab.model.part import Part
 
 HairpinMode = Literal["hairpin-veth", "promiscuous-bridge", "none"]
 Mode = Literal["iptables", "nftables"]
 Variant = Literal["nft", "legacy"]
 Release = Literal["1.36", "classic"]
+Plugin = Literal["bridge", "ptp"]
+Overlay = Literal["none", "vxlan"]
+Addresses = Literal["ranges", "anywhere"]
 NetError = Literal["refused", "timeout", "unreachable", "reset"]
+MarkHook = Literal["prerouting", "input", "forward", "output", "postrouting"]
+Condition = Literal["ready", "unready", "terminating"]
+
+
+HIT = re.compile(r"[A-Za-z0-9-]{1,28} > [A-Za-z0-9-]{1,28}")
+"""One of a `hit` list: a chain, and the target of one of its rules."""
+
+
+class ClientPort(Part, frozen=True, kw_only=True):
+    """A port that a machine outside the cluster answers on."""
+
+    port: Port
+    protocol: Protocol = "TCP"
 
 
 class Client(Part, frozen=True, kw_only=True):
-    """A machine outside the cluster, behind the router."""
+    """A machine outside the cluster, behind the router; one with `ports` answers there, as a pod does."""
 
     name: str
     addresses: tuple[IPAddress, ...] = ()
+    ports: tuple[ClientPort, ...] = ()
+
+
+class RouterRoute(Part, frozen=True, kw_only=True):
+    """What the router does with packets for addresses that no machine has, as those of a load balancer: to a node."""
+
+    to: IPNetwork
+    via: str
 
 
 class Network(Part, frozen=True, kw_only=True):
-    """Ranges (a second one after a comma makes the lab dual-stack) and how pods are wired."""
+    """Ranges (a second one after a comma makes the lab dual-stack) and how pods are wired.
+
+    `plugin`: `bridge` gives each node a bridge cbr0, `ptp` each pod a cable of its own that the node routes to.
+    `overlay`: `none` routes between nodes, `vxlan` sends what is for another node's pods through a tunnel.
+    `routes`: what the router sends to which node, beside what is for pods and nodes.
+    `addresses`: `ranges` has nodes, pods and clients in the ranges above. With `anywhere` they may have any, as a real
+    cluster's have: each node and client outside of its range is reached by a route of its own, and so, with plugin ptp,
+    is each pod (nodes have no pod ranges then); kube-proxy's clusterCIDR is what its configuration says, or nothing.
+    """
 
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     node_cidr: str = "192.168.0.0/24"
     client_cidr: str = "198.51.100.0/24"
-    plugin: Literal["bridge"] = "bridge"
-    overlay: Literal["none"] = "none"
+    plugin: Plugin = "bridge"
+    overlay: Overlay = "none"
     hairpin_mode: HairpinMode = "hairpin-veth"
+    routes: tuple[RouterRoute, ...] = ()
+    addresses: Addresses = "ranges"
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether addresses may lie outside of the ranges."""
+        return self.addresses == "anywhere"
+
+    @property
+    def pod_routes(self) -> bool:
+        """Whether there is a route for each pod, and none for a node's pods together."""
+        return self.anywhere and self.plugin == "ptp"
 
 
 class Answer(Part, frozen=True, kw_only=True):
-    """The reply: who may give it, the source address that the server must have seen."""
+    """The reply: who may give it, the source address that the server must have seen, the HTTP status.
+
+    `again`: of a `then`: whether each asker is answered by the same pod as just before (true: all of them are; false:
+    not all are).
+    """
 
     by: tuple[str, ...] | str = ()
     source: str = ""
+    status: int | None = None
+    again: bool | None = None
 
 
 class FlowExpectation(Part, frozen=True, kw_only=True):
@@ -58,27 +110,72 @@ class FlowExpectation(Part, frozen=True, kw_only=True):
     snat: bool | str | None = None
 
 
+class MarkExpectation(Part, frozen=True, kw_only=True):
+    """The fwmark that the request's first packet must have on `node` when a hook's nat rules have seen it.
+
+    At `postrouting` it is read before they do: kube-proxy's take it off there.
+    """
+
+    node: str
+    at: MarkHook = "postrouting"
+    is_: int
+
+
+class RulesExpectation(Part, frozen=True, kw_only=True):
+    """The rules of kube-proxy's chains on `node` whose counters the request must have raised, and no others.
+
+    Each is `CHAIN > TARGET`, such as `KUBE-SERVICES > KUBE-SVC`; what a chain's name has after `KUBE-SVC-`,
+    `KUBE-SEP-` and the like may be left out. Only iptables mode counts.
+    """
+
+    node: str
+    hit: tuple[str, ...]
+
+
 class When(Part, frozen=True, kw_only=True):
     """The labs in which an expectation holds; where they differ it is left out and said to be."""
 
     mode: Mode | None = None
     hairpin_mode: HairpinMode | None = None
     iptables: Variant | None = None
+    plugin: Plugin | None = None
+    overlay: Overlay | None = None
 
 
-class Expectation(Part, frozen=True, kw_only=True):
-    """One request and what must come of it."""
+class Outcome(Part, frozen=True, kw_only=True):
+    """What must come of a request: a reply or an error, and what the nodes on its way must show."""
+
+    answer: Answer | None = None
+    error: NetError | None = None
+    flow: FlowExpectation | tuple[FlowExpectation, ...] = ()
+    mark: MarkExpectation | tuple[MarkExpectation, ...] = ()
+    rules: RulesExpectation | tuple[RulesExpectation, ...] = ()
+    shares: Literal["equal", "one"] | None = None
+
+
+class Step(Outcome, frozen=True, kw_only=True):
+    """The same request once more, after pods' conditions were changed, or after a time, and what must come of it.
+
+    `change`: pods and what they become; the lab is put back when the expectation has been judged.
+    """
+
+    it: str
+    change: dict[str, Condition] = field(default_factory=dict)
+    after: str = ""
+
+
+class Expectation(Outcome, frozen=True, kw_only=True):
+    """One request and what must come of it; `then` is what must come of it later."""
 
     it: str
     from_: str
     to: str
     port: Port | None = None
     protocol: Literal["tcp", "udp"] = "tcp"
-    answer: Answer | None = None
-    flow: FlowExpectation | tuple[FlowExpectation, ...] = ()
-    shares: Literal["equal"] | None = None
-    error: NetError | None = None
+    local_port: Port | None = None
+    family: Literal["ipv4", "ipv6"] | None = None
     when: When = When()
+    then: tuple[Step, ...] = ()
 
 
 class LabSpec(Part, frozen=True, kw_only=True):

@@ -10,18 +10,35 @@ if TYPE_CHECKING:
 
     from lab.model.address import IPAddress
     from lab.model.flow import Flow
+    from lab.model.lab import MarkHook
     from lab.model.request import Reply
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Observation:
-    """The replies to an expectation's requests, in order, and the flows that belong to the first one.
+class MarkSeen:
+    """The fwmark that a flow's first packet had at a hook of a node; `source` is its address and port there."""
 
-    `flows`: those of all nodes; see `lab.judge.matching`.
+    node: str
+    at: MarkHook
+    source: tuple[IPAddress, int]
+    mark: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """The replies to an expectation's requests, in order, and what was seen of the first one.
+
+    `askers`: who asked, for each reply. `before`: for each asker, the pod that answered it in the step before.
+    `flows`: the request's own, of all nodes; see `lab.judge.matching`. `marks`: of any requests. `hits`: for each node
+    whose counters were read, the rules of kube-proxy's chains that counted, as `CHAIN > TARGET`.
     """
 
     replies: tuple[Reply, ...]
+    askers: tuple[str, ...] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
     flows: tuple[Flow, ...] = ()
+    marks: tuple[MarkSeen, ...] = ()
+    hits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,282 @@
+"""Whether a lab does what its topology expects: make the requests, change what shall change, judge what was seen.
+
+Expectations of replies and flows alone are tried together. One that looks at marks or counters, wants an order, or goes
+on (`then`) is tried when nothing else is under way, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from ipaddress import ip_address
+from itertools import islice
+from typing import cast
+
+from lab import edits, installed, judge, live, observe, session
+from lab.controllers.expect import askers, in_short
+from lab.errors import TopologyError
+from lab.judge import rules
+from lab.kernel import marks
+from lab.model.address import IPAddress, family_of
+from lab.model.cluster import Cluster
+from lab.model.finding import Finding
+from lab.model.flow import Flow
+from lab.model.lab import Expectation, MarkHook, Step
+from lab.model.observation import MarkSeen, Observation, Resolved
+from lab.model.request import Reply, Request
+from lab.parse import target as targets
+from lab.parse.place import Place, places
+from lab.parse.sloppy import parse_duration
+from lab.session import Progress, Standing, silently
+
+SILENCE_S = 1.5
+"""How long to wait, in seconds, where no answer is expected.
+
+An answer takes about a millisecond, but a refusal may take a second: an ICMP error that arrives while connect(2) still
+has the socket is only heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
+"""
+
+ANSWER_S = 3.0
+"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What `check` found: the findings of each expectation and step, and the expectations that are for other labs."""
+
+    judged: tuple[tuple[Finding, ...], ...]
+    left_out: tuple[Expectation, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every finding does."""
+        return all(finding.holds for findings in self.judged for finding in findings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What has a name in a lab, and a name for each address."""
+
+    places: list[Place]
+    names: Mapping[IPAddress, str]
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> _Known:
+        """Return what is known of a lab as it is now."""
+        return cls(places=places(cluster), names=targets.names(cluster))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """An expectation, or a step of one, ready to be tried: each asker makes its request `count` times."""
+
+    wanted: Expectation | Step
+    requests: tuple[Request, ...]
+    askers: tuple[str, ...]
+    count: int
+    resolved: Resolved
+
+    def in_full(self) -> list[Request]:
+        """Return every request, an asker's one after another."""
+        return [request for request in self.requests for _ in range(self.count)]
+
+    def observation(self, replies: Sequence[Reply], **seen: object) -> Observation:
+        """Return what was observed, given the replies to the requests `in_full`."""
+        names = tuple(name for name in self.askers for _ in range(self.count))
+        return Observation(replies=tuple(replies), askers=names, **seen)  # type: ignore[arg-type] # its fields
+
+
+OnFailure = Callable[[Standing, str, Sequence[tuple[Request, Reply]]], None]
+"""Called with the lab as it is then, what was expected of it, and the requests that showed otherwise."""
+
+
+def _unwatched(_lab: Standing, _it: str, _asked: Sequence[tuple[Request, Reply]]) -> None:
+    """Look no further at what failed."""
+
+
+def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched) -> Verdict:
+    """Make the requests of the topology's expectations, and judge what clients, servers, conntrack and rules saw.
+
+    A lab that expectations change is put back before this ends. Raises `LabError` if it cannot be asked.
+    """
+    cluster = lab.cluster
+    meant = [one for one in cluster.spec.expect if judge.applies(one, cluster)]
+    together = {number: one for number, one in enumerate(meant) if not _alone(one)}
+    judged = _together(lab, together, progress, on_failure)
+    for number, one in enumerate(meant):
+        if number not in judged:
+            progress("expectations", number, len(meant))
+            judged[number] = in_turn(lab, one, on_failure)
+    return Verdict(
+        judged=tuple(findings for number in sorted(judged) for findings in judged[number]),
+        left_out=tuple(one for one in cluster.spec.expect if one not in meant),
+    )
+
+
+def _alone(expectation: Expectation) -> bool:
+    """Return whether nothing else may be under way while an expectation is tried."""
+    return bool(expectation.mark or expectation.rules or expectation.then or expectation.shares == "one")
+
+
+Judged = list[tuple[Finding, ...]]
+
+
+def _together(
+    lab: Standing, wanted: Mapping[int, Expectation], progress: Progress, on_failure: OnFailure
+) -> dict[int, Judged]:
+    """Try expectations at once, and return the findings of each by its number."""
+    known = _Known.of(lab.cluster)
+    cases = {number: _case_or_finding(lab.cluster, one, one, known) for number, one in wanted.items()}
+    to_try = [case for case in cases.values() if isinstance(case, _Case)]
+    observed = iter(lab.call(partial(_observe_all, to_try, observe.node_names(lab.cluster), progress)))
+    return {
+        number: [_judged(lab, case, next(observed), on_failure) if isinstance(case, _Case) else (case,)]
+        for number, case in cases.items()
+    }
+
+
+def _judged(lab: Standing, case: _Case, seen: Observation, on_failure: OnFailure) -> tuple[Finding, ...]:
+    findings = judge.judge(case.wanted, seen, case.resolved)
+    if not all(finding.holds for finding in findings):
+        on_failure(lab, case.wanted.it, list(zip(case.in_full(), seen.replies, strict=True)))
+    return findings
+
+
+def in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> Judged:
+    """Try one expectation and its steps, one after the other, and put the lab back; return the findings of each."""
+    original = lab.cluster
+    parts: list[Expectation | Step] = [expectation, *expectation.then]
+    judged: Judged = []
+    before: Mapping[str, str] = {}
+    try:
+        for wanted in parts:
+            if isinstance(wanted, Step):
+                lab = _turned(lab, wanted)
+            case = _case_or_finding(lab.cluster, expectation, wanted, _Known.of(lab.cluster))
+            if isinstance(case, Finding):
+                judged.append((case,))
+                continue
+            seen = lab.call(partial(_observe_one, case, lab.cluster))
+            judged.append(_judged(lab, case, replace(seen, before=before), on_failure))
+            before = judge.answered_by(seen)
+    finally:
+        if any(step.change for step in expectation.then):
+            live.change(lab, lambda _: original, silently)
+    return judged
+
+
+def _turned(lab: Standing, step: Step) -> Standing:
+    """Change the conditions of a step's pods, wait as long as it says, and return the lab as it is then."""
+    if step.change:
+        now = live.moment()
+        live.change(lab, lambda cluster: _conditioned(cluster, step, now), silently)
+        lab = session.attach(lab.name)
+    if step.after:
+        time.sleep(parse_duration(step.after))  # what is to be seen is what time itself does
+    return lab
+
+
+def _conditioned(cluster: Cluster, step: Step, now: str) -> Cluster:
+    changes = step.change.items()
+    return reduce(lambda old, change: edits.condition(old, *change, now=now), changes, cluster)
+
+
+def _case_or_finding(
+    cluster: Cluster, expectation: Expectation, wanted: Expectation | Step, known: _Known
+) -> _Case | Finding:
+    """Return how to try an expectation or a step; or the finding that what it names is not there (any more)."""
+    try:
+        return _case(cluster, expectation, wanted, known)
+    except TopologyError as error:
+        return Finding(it=wanted.it, what="names", expected="each is there", observed=error.message, holds=False)
+
+
+def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step, known: _Known) -> _Case:
+    asking = askers(cluster, known.places, expectation.from_)
+    requests, endpoints = observe.requests_among(
+        cluster,
+        known.places,
+        asking,
+        expectation.to,
+        port=expectation.port,
+        protocol=expectation.protocol,
+        family=expectation.family,
+    )
+    wanted = in_short(known.places, wanted)
+    timeout_s = SILENCE_S if wanted.error == "timeout" else ANSWER_S
+    local_port = expectation.local_port or 0
+    resolved = Resolved(
+        addresses={name: targets.sources_among(cluster, known.places, name) for name in judge.names(wanted)},
+        endpoints=endpoints,
+        names=known.names,
+    )
+    return _Case(
+        wanted=wanted,
+        requests=tuple(replace(request, timeout_s=timeout_s, local_port=local_port) for request in requests),
+        askers=tuple(place.short for place in asking),
+        count=judge.requests_needed(wanted, resolved),
+        resolved=resolved,
+    )
+
+
+def _observe_all(cases: Sequence[_Case], nodes: Sequence[str], progress: Progress) -> list[Observation]:
+    """Inside the capsule: send every request, then read what the nodes' conntrack holds of the first ones."""
+    from lab import traffic  # noqa: PLC0415 - only needed in there
+
+    wanted = [request for case in cases for request in case.in_full()]
+    progress("requests", 0, len(wanted))
+    replies = iter(traffic.requests(wanted))
+    answered = [[next(replies) for _ in case.in_full()] for case in cases]
+    progress("requests", len(wanted), len(wanted))
+    every = observe.flows_on(nodes) if any(judge.flow_expectations(case.wanted) for case in cases) else ()
+    return [
+        case.observation(mine, flows=_own(every, mine[0], case.requests[0]))
+        for case, mine in zip(cases, answered, strict=True)
+    ]
+
+
+def _own(flows: Sequence[Flow], reply: Reply, request: Request) -> tuple[Flow, ...]:
+    return judge.matching(flows, reply, request.address, request.port, request.protocol)
+
+
+def _observe_one(case: _Case, cluster: Cluster) -> Observation:
+    """Inside the capsule: send a case's requests while the rules' counters and the packets' marks are looked at."""
+    marked = sorted({one.node for one in judge.mark_expectations(case.wanted)})
+    counted = sorted({one.node for one in judge.rules_expectations(case.wanted)})
+    with marks.watched(marked) if marked else nullcontext():
+        family = family_of(case.requests[0].address)
+        before = {node: installed.counts(cluster, node, family) for node in counted}
+        replies = _replies(case)
+        after = {node: installed.counts(cluster, node, family) for node in counted}
+        seen = _marks(case, marks.read(marked))
+    every = observe.flows_on(observe.node_names(cluster)) if judge.flow_expectations(case.wanted) or marked else ()
+    return case.observation(
+        replies,
+        flows=_own(every, replies[0], case.requests[0]),
+        marks=seen,
+        hits={node: rules.risen(before[node], after[node]) for node in counted},
+    )
+
+
+def _replies(case: _Case) -> list[Reply]:
+    """Send a case's requests; where one pod must give all replies, each asker's first is waited for."""
+    from lab import traffic  # noqa: PLC0415 - only needed in there
+
+    if case.wanted.shares != "one":
+        return traffic.requests(case.in_full())
+    firsts = traffic.requests(case.requests)
+    others = iter(traffic.requests([request for request in case.requests for _ in range(case.count - 1)]))
+    return [reply for first in firsts for reply in (first, *islice(others, case.count - 1))]
+
+
+def _marks(case: _Case, seen: Mapping[str, Sequence[marks.Seen]]) -> tuple[MarkSeen, ...]:
+    """Return the marks of packets of the protocol that was asked in."""
+    return tuple(
+        MarkSeen(node=node, at=cast("MarkHook", one.hook), source=(ip_address(one.address), one.port), mark=one.mark)
+        for node, every in seen.items()
+        for one in every
+        if one.protocol == case.requests[0].protocol
+    )

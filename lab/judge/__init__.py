@@ -1,0 +1,101 @@
+"""Expected beside observed: an expectation and what came of its requests make findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from lab import shares
+from lab.judge import flows, replies, rules
+from lab.judge.flows import matching
+from lab.judge.replies import answered_by, endpoints
+from lab.model.finding import Finding
+
+if TYPE_CHECKING:
+    from lab.model.cluster import Cluster
+    from lab.model.lab import Expectation, FlowExpectation, MarkExpectation, Outcome, RulesExpectation, Step
+    from lab.model.observation import Observation, Resolved
+
+__all__ = [
+    "answered_by",
+    "applies",
+    "endpoints",
+    "flow_expectations",
+    "judge",
+    "mark_expectations",
+    "matching",
+    "names",
+    "requests_needed",
+    "rules_expectations",
+]
+
+Part = TypeVar("Part", "FlowExpectation", "MarkExpectation", "RulesExpectation")
+
+
+def applies(expectation: Expectation, cluster: Cluster) -> bool:
+    """Return whether the expectation is meant for a lab such as `cluster` (its `when`).
+
+    `when.iptables` names who installs the rules of iptables mode, so it means that mode too. So does `rules`: those
+    of nftables mode do not count. `when.hairpinMode` names what a bridge does, so it means that there is one.
+    """
+    when, network = expectation.when, cluster.spec.network
+    counts = when.iptables is not None or any(one.rules for one in (expectation, *expectation.then))
+    return (
+        when.mode in {None, cluster.mode}
+        and when.plugin in {None, network.plugin}
+        and when.overlay in {None, network.overlay}
+        and (when.hairpin_mode is None or (network.plugin == "bridge" and when.hairpin_mode == network.hairpin_mode))
+        and (not counts or (cluster.mode == "iptables" and when.iptables in {None, cluster.spec.iptables}))
+    )
+
+
+def flow_expectations(outcome: Outcome) -> tuple[FlowExpectation, ...]:
+    """Return what is expected of nodes' conntrack, as a tuple however it was written."""
+    return _several(outcome.flow)
+
+
+def mark_expectations(outcome: Outcome) -> tuple[MarkExpectation, ...]:
+    """Return what is expected of the packet's mark, as a tuple however it was written."""
+    return _several(outcome.mark)
+
+
+def rules_expectations(outcome: Outcome) -> tuple[RulesExpectation, ...]:
+    """Return what is expected of rules' counters, as a tuple however it was written."""
+    return _several(outcome.rules)
+
+
+def _several(one_or_more: Part | tuple[Part, ...]) -> tuple[Part, ...]:
+    return one_or_more if isinstance(one_or_more, tuple) else (one_or_more,)
+
+
+def names(outcome: Outcome) -> tuple[str, ...]:
+    """Return the names whose addresses `Resolved.addresses` must have to judge the outcome."""
+    source = outcome.answer.source if outcome.answer else ""
+    wanted = flow_expectations(outcome)
+    found = [source, *(flow.dnat for flow in wanted), *(flow.snat for flow in wanted)]
+    return tuple(dict.fromkeys(name for name in found if isinstance(name, str) and name))
+
+
+def requests_needed(outcome: Outcome, resolved: Resolved) -> int:
+    """Return how many requests it takes to judge the outcome: one, or more for `shares`."""
+    number = len(endpoints(outcome, resolved))
+    if outcome.shares == "equal":
+        return shares.requests_needed(number)
+    return shares.requests_to_stick(number) if outcome.shares == "one" else 1
+
+
+def judge(expectation: Expectation | Step, observation: Observation, resolved: Resolved) -> tuple[Finding, ...]:
+    """Return a finding for each thing that the expectation, or one step of it, says.
+
+    One that says nothing of the reply, nor of anything else, expects a reply. `observation` has at least one reply;
+    `resolved.addresses` has every name of `names(expectation)`.
+    """
+    said = list(replies.said(expectation, observation, resolved))
+    for wanted in flow_expectations(expectation):
+        flow = next((flow for flow in observation.flows if flow.node == wanted.node), None)
+        said.extend(flows.said(wanted, flow, resolved))
+    said.extend(rules.marked(one, observation) for one in mark_expectations(expectation))
+    said.extend(rules.hit(one, observation) for one in rules_expectations(expectation))
+    return tuple(
+        Finding(it=expectation.it, what=what, expected=expected, observed=observed, holds=holds)
+        for what, expected, observed, holds in said
+    )
