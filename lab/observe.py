@@ -173,10 +173,18 @@ def flows_on(nodes: Sequence[str]) -> tuple[Flow, ...]:
 
 def status(lab: Standing) -> Status:
     """Return what stands in the lab, and whether each pod answers on its ports just now."""
-    from lab import traffic  # noqa: PLC0415
+    from lab import programs, state, traffic  # noqa: PLC0415
+    from lab.plan.runs import runs  # noqa: PLC0415
 
     asked = probes(lab.cluster)
-    replies = lab.call(lambda: traffic.requests([replace(probe.request, timeout_s=HEALTH_S) for probe in asked]))
+    ran = list(runs(lab.cluster))
+    log = state.root() / lab.name / state.LOG
+    replies, processes = lab.call(
+        lambda: (
+            traffic.requests([replace(probe.request, timeout_s=HEALTH_S) for probe in asked]),
+            programs.states(ran, log),
+        )
+    )
     health: dict[str, float | None] = {}
     for probe, reply in zip(asked, replies, strict=True):
         name = shown(probe.pod.metadata)
@@ -184,4 +192,11 @@ def status(lab: Standing) -> Status:
         health[name] = None if slowest is None or probe.complaint(reply) else max(slowest, reply.latency_s)
     record = lab.record
     age_s = time.time() - record.created
-    return status_of(lab.cluster, lab=lab.name, keeper_pid=record.keeper.pid, age_s=age_s, health=health)
+    return status_of(
+        lab.cluster,
+        lab=lab.name,
+        keeper_pid=record.keeper.pid,
+        age_s=age_s,
+        health=health,
+        processes=processes,
+    )

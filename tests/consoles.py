@@ -10,17 +10,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
     "README.md",
-    "topologies/clusterip/README.md",
-    "topologies/hairpin/README.md",
-    "topologies/nodeport/README.md",
-    "topologies/octopus/README.md",
+    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("topologies/*/README.md")),
 )
+FILE = re.compile(r"^```python\n(?P<text># (?P<name>\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"<!-- not run: (?P<why>.+) -->")
 
 
@@ -41,20 +41,25 @@ class Normaliser:
 _CHOSEN = (
     r"^(?!topologies/hairpin)"
     r".*(lab\.(conntrack|check)|conntrack -L|curl -s (web|http)|lab\.curl .*(svc/|:30080|127\.0)(?!.*--lab local))"
+    r"|topologies/(loadbalancer|external-ips|traffic-policy-local)/.*lab\.curl .*:80\b"
 )
-_MASQUERADED = r"lab\.curl (node-1 |client-a node-2:)|lab\.conntrack --source (node-1/eth0|client-a --node node-2$)"
+_MASQUERADED = (
+    r"lab\.curl (node-1 |client-a node-2:)|lab\.conntrack --source (node-1/eth0|client-a --node node-2$)"
+    r"|topologies/(loadbalancer|external-ips)/.*lab\.(curl|conntrack)"
+)
 
 NORMALISERS = (
     Normaliser(why="how long something took", pattern=r"\b\d+(\.\d+)? (ms|s|min)(?![\w/])", becomes="TIME"),
+    Normaliser(why="and by time(1)", pattern=r"^(real|user|sys) \d+\.\d+$", becomes=r"\1 TIME"),
     Normaliser(why="a process's number", pattern=r"((?<=keeper)|(?<=TIME)) +\d+$", becomes=" PID"),
     Normaliser(
-        why="a port that MASQUERADE picked, 1024 to 65535: it stands at a node's or a bridge's address",
-        pattern=r"(10\.244\.\d\.1|10\.179\.18\.1|192\.168\.0\.1\d):(?!(30080|30081)\b)\d+",
+        why="a port that MASQUERADE picked, 1024 to 65535: it stands at a node's, a bridge's or a tunnel's address",
+        pattern=r"(10\.244\.\d\.[01]|10\.179\.18\.1|192\.168\.0\.1\d|\[fd00:[\d:]+::[1ab]\]):(?!(30080|30081)\b)\d+",
         becomes=r"\1:PORT",
     ),
     Normaliser(
         why="a port that a socket was given, 32768 to 60999: those that the documents choose are others",
-        pattern=r"((?<=\d:)|(?<=port=))(?!3008[01]\b)(3[2-9]|[45]\d|60)\d{3}\b",
+        pattern=r"((?<=[\d\]]:)|(?<=port=))(?!3008[01]\b)(3[2-9]|[45]\d|60)\d{3}\b",
         becomes="PORT",
     ),
     Normaliser(
@@ -62,11 +67,20 @@ NORMALISERS = (
         pattern=r"(dst=10\.179\.18\.1 sport=8080 dport=)\d+",
         becomes=r"\1PORT",
     ),
+    Normaliser(
+        why="a port that a tunnel picked for one flow of those in it, as tcpdump(8) prints it",
+        pattern=r"(192\.168\.0\.1\d)\.\d+ >",
+        becomes=r"\1.PORT >",
+        where="tcpdump",
+    ),
+    Normaliser(why="counts of packets", pattern=r"^( +\d+){6} *$", becomes="COUNTS", where="-statistics"),
     Normaliser(why="seconds until a flow expires", pattern=r"^((tcp +6|udp +17) )\d+ ", becomes=r"\1SECONDS "),
-    Normaliser(why="which endpoint was chosen", pattern=r"web-[12]", becomes="ENDPOINT", where=_CHOSEN),
+    Normaliser(
+        why="which endpoint was chosen", pattern=r"(web|dns|db)-(\d{3}-)?[123]\b", becomes="ENDPOINT", where=_CHOSEN
+    ),
     Normaliser(
         why="and its address",
-        pattern=r"10\.(244\.[12]\.2|179\.18\.(8|29))\b",
+        pattern=r"10\.(244\.[12]\.2|179\.18\.(8|29))\b|fd00:10:244:[12]::2\b",
         becomes="ITS-ADDRESS",
         where=_CHOSEN,
     ),
@@ -88,8 +102,12 @@ NORMALISERS = (
         becomes="SNAT",
         where=_MASQUERADED,
     ),
-    Normaliser(why="how the dice fell", pattern=r"\b\d+ x (?=answered|\.\.\.)", becomes="N x ", where=r"lab\.check"),
+    Normaliser(why="and so it is elsewhere", pattern=r"SNAT port \d+", becomes="SNAT port PORT"),
+    Normaliser(why="how the dice fell", pattern=r"\b\d+( x)? (?=answered|\.\.\.)", becomes="N x ", where=r"lab\.check"),
     Normaliser(why="how the dice fell", pattern=r"\d+ +\d+\.\d %", becomes="N SHARE", where=r"--count"),
+    Normaliser(why="how long tests took", pattern=r"( in )\d+\.\d+s$", becomes=r"\1TIME", where="pytest"),
+    Normaliser(why="a lab's name that nobody else has", pattern=r"-[0-9a-f]{8}\b", becomes="-TOKEN", where="pytest"),
+    Normaliser(why="packets and bytes", pattern=r"^(E +)[1-9]\d* +\d+ ", becomes=r"\1COUNTS ", where="pytest"),
     Normaliser(why="a column is as wide as what stands in it", pattern=r"[ \t]+", becomes=" "),
     Normaliser(why="and so is what fills its last line", pattern=r" +$", becomes=""),
 )
@@ -146,17 +164,30 @@ def read(document: str) -> tuple[Command, ...]:
     return tuple(commands(document, (ROOT / document).read_text(encoding="utf-8")))
 
 
-def run(command: Command) -> tuple[int, str]:
+@contextmanager
+def prepared(document: str) -> Iterator[Path]:
+    """Give the folder for a document's commands: the checkout, or one that has the Python files of the document."""
+    files = {found["name"]: found["text"] for found in FILE.finditer((ROOT / document).read_text(encoding="utf-8"))}
+    if not files:
+        yield ROOT
+        return
+    with TemporaryDirectory() as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        yield Path(folder)
+
+
+def run(command: Command, folder: Path = ROOT) -> tuple[int, str]:
     """Run a command as its reader would, and return its exit status and all that it printed, as lines."""
-    return shell(command.text)
+    return shell(command.text, folder)
 
 
-def shell(line: str) -> tuple[int, str]:
+def shell(line: str, folder: Path = ROOT) -> tuple[int, str]:
     """Run a line in the checkout, with its environment's programs first, without a terminal."""
     own = Path(sys.executable).parent
     done = subprocess.run(
         ["bash", "-c", line],  # noqa: S607 - as on the reader's machine
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, "PATH": f"{own}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -173,16 +204,19 @@ def rewritten(document: str) -> str:
     """Return the text of a document with the output that its commands have now."""
     lines = (ROOT / document).read_text(encoding="utf-8").split("\n")
     shift = 0
-    for command in read(document):
-        if not command.not_run:
-            begin = command.line + shift
-            old = command.output.count("\n")
-            new = [line.rstrip() for line in run(command)[1].splitlines()]
-            lines[begin : begin + old] = new
-            shift += len(new) - old
+    with prepared(document) as folder:
+        for command in read(document):
+            if not command.not_run:
+                begin = command.line + shift
+                old = command.output.count("\n")
+                new = [line.rstrip() for line in run(command, folder)[1].splitlines()]
+                lines[begin : begin + old] = new
+                shift += len(new) - old
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        (ROOT / name).write_text(rewritten(name), encoding="utf-8")
+    with TemporaryDirectory() as runtime:  # a document may end all labs: not those that stand already
+        os.environ["XDG_RUNTIME_DIR"] = runtime
+        for name in sys.argv[1:]:
+            (ROOT / name).write_text(rewritten(name), encoding="utf-8")

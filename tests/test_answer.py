@@ -28,6 +28,12 @@ def test_a_target_in_absolute_form_is_understood() -> None:
     assert json.loads(content(replace(SEEN, path="http://web")).body)["pod"] == "web-1"
 
 
+def test_a_pod_of_another_namespace_is_told_apart_and_does_not_know_it() -> None:
+    elsewhere = replace(SEEN, pod="kube-system/coredns-1")
+    assert json.loads(content(elsewhere).body)["pod"] == "kube-system/coredns-1"
+    assert content(replace(elsewhere, path="/hostname")).body == b"coredns-1"
+
+
 def test_every_path_that_the_404_lists_is_answered() -> None:
     for path in PATHS:
         assert content(replace(SEEN, path=path.replace("N", "7"))).status == 200

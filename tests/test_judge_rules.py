@@ -168,3 +168,8 @@ def test_enough_requests_are_made_to_see_that_they_do_not_stick(endpoints: int) 
     number = shares.requests_to_stick(endpoints)
     assert endpoints ** (1 - number) <= shares.FALSE_ALARM < endpoints ** (2 - number)
     assert judge.requests_needed(expect(shares="one"), Resolved(endpoints=("x",) * endpoints)) == number
+
+
+def test_that_one_pod_answers_is_asked_as_often_as_if_there_were_a_second_one() -> None:
+    one = expect(answer={"by": "web-1"}, shares="one")
+    assert judge.requests_needed(one, Resolved()) == shares.requests_to_stick(2)

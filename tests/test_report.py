@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace as with_
 
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
 from lab.model.flow import Flow, Tuple
-from lab.model.kubernetes import EndpointSlice, Node, Pod, Service
-from lab.model.lab import Client, Expectation, Lab, LabMeta, LabSpec, When
+from lab.model.kubernetes import EndpointSlice, Node, Pod, PodCondition, Service
+from lab.model.lab import Client, Expectation, Lab, LabMeta, LabSpec, RulesExpectation, When
 from lab.model.ops import Namespace, Rules, Sysctl
 from lab.model.request import Reply
 from lab.model.status import LabRow, status_of
@@ -212,6 +213,19 @@ def test_report_is_byte_for_byte_its_golden(name: str) -> None:
     assert CASES[name]() + "\n" == (GOLDEN / name).read_text()
 
 
+def test_a_pods_conditions_stand_before_whether_it_answers() -> None:
+    there = cluster()
+    client, one, other = there.pods
+    gone = with_(one, metadata=with_(one.metadata, deletion_timestamp="2026-01-01T00:00:00Z"))
+    unready = with_(other, status=with_(other.status, conditions=(PodCondition(type="Ready", status="False"),)))
+    there = replace(there, pods=(client, gone, unready))
+    told = status_of(there, lab="demo", keeper_pid=1, age_s=1.0, health={"web-1": 0.0004, "web-2": None})
+    assert [(pod.ready, pod.terminating) for pod in told.pods] == [(True, False), (True, True), (False, False)]
+    text = status.text(told)
+    assert re.search(r"web-1 .* terminating, answers in 0\.4 ms *\n", text)
+    assert re.search(r"web-2 .* not ready, does not answer *\n", text)
+
+
 def test_every_golden_has_its_case() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == set(CASES)
 
@@ -288,6 +302,16 @@ def test_a_verdict_counts_what_failed_and_names_what_was_left_out() -> None:
     assert findings.text([]) == "nothing was expected of this lab"
     assert findings.data([])["holds"] is True
     assert findings.data([GOOD, BAD])["holds"] is False
+
+
+def test_what_is_left_out_is_named_with_the_labs_that_it_is_for() -> None:
+    rules = RulesExpectation(node="node-1", hit=())
+    counted = Expectation(it="counted", from_="a", to="b", rules=rules, when=When(iptables="legacy"))
+    shown = findings.text([GOOD], [counted])
+    assert "left out: counted (only when mode is iptables and iptables is legacy)" in shown
+    assert findings.data([GOOD], [counted])["left_out"] == [
+        {"it": "counted", "when": {"mode": "iptables", "iptables": "legacy"}}
+    ]
 
 
 def test_an_expectation_fails_visibly_by_its_first_failing_finding() -> None:

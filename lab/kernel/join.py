@@ -18,17 +18,65 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from lab.errors import KernelError, LabError
 from lab.kernel import netns, syscalls
 from lab.kernel.capsule import SPACES, Keeper, current
-from lab.kernel.fork import fork, wait
+from lab.kernel.fork import EX_TEMPFAIL, die_with, fork, wait
 
 T = TypeVar("T")
 
 _STANDS = "`invoke lab.list` shows what stands"
-_EX_SOFTWARE, _EX_TEMPFAIL = 70, 75  # sysexits.h
+_EX_SOFTWARE = 70  # sysexits.h
+
+
+class GoneError(KernelError):
+    """Whoever worked inside a capsule was killed, most likely with it."""
+
+
+class Call(Generic[T]):
+    """A function of ours at work in a child inside a capsule, in its own network namespace."""
+
+    def __init__(self, keeper: Keeper, function: Callable[[], T]) -> None:
+        """Begin; `result` has what it returns."""
+        self._pipe, write = os.pipe()
+        try:
+            self._watcher = _fork_inside(
+                keeper, lambda: _answer(function, write), lambda error: _send((False, error), write)
+            )
+        finally:
+            os.close(write)
+        self._raw: bytes | None = None
+        self._status = 0
+
+    def result(self) -> T:
+        """Wait for the (pickled) result; what the function raised is raised here, and `GoneError` if it was killed."""
+        if self._raw is None:
+            with os.fdopen(os.dup(self._pipe), "rb") as pipe:
+                raw = pipe.read()
+            self._end(raw)
+        if not self._raw:
+            raise GoneError(f"the lab ended while it was asked (exit {self._status})", hint=_STANDS)
+        succeeded, result = pickle.loads(self._raw)  # noqa: S301 - our own child wrote it
+        if not succeeded:
+            raise result
+        return cast("T", result)
+
+    def over(self, timeout_s: float) -> bool:
+        """Wait for its end, at most so many seconds, and return whether it has come."""
+        return self._raw is not None or bool(select.select([self._pipe], [], [], timeout_s)[0])
+
+    def kill(self) -> None:
+        """End it, and return when it has; what goes on in there must not go on behind our back."""
+        if self._raw is None:
+            os.kill(self._watcher, signal.SIGTERM)
+            self._end(b"")
+
+    def _end(self, raw: bytes) -> None:
+        self._raw = raw
+        os.close(self._pipe)
+        self._status = wait(self._watcher)
 
 
 def call(keeper: Keeper, function: Callable[[], T]) -> T:
@@ -36,23 +84,12 @@ def call(keeper: Keeper, function: Callable[[], T]) -> T:
 
     What it raises is raised here. Raises `KernelError` if the keeper is gone or ends meanwhile.
     """
-    read, write = os.pipe()
-    watcher = _fork_inside(keeper, lambda: _answer(function, write), lambda error: _send((False, error), write))
-    os.close(write)
+    running = Call(keeper, function)
     try:
-        with os.fdopen(read, "rb") as pipe:
-            raw = pipe.read()
-    except BaseException:  # interrupted: what goes on in there must not go on behind our back
-        os.kill(watcher, signal.SIGTERM)
-        wait(watcher)
+        return running.result()
+    except BaseException:
+        running.kill()  # if we were interrupted
         raise
-    status = wait(watcher)
-    if not raw:
-        raise KernelError(f"the lab ended while it was asked (exit {status})", hint=_STANDS)
-    succeeded, result = pickle.loads(raw)  # noqa: S301 - our own child wrote it
-    if not succeeded:
-        raise result
-    return cast("T", result)
 
 
 def execute(keeper: Keeper, argv: Sequence[str], env: Mapping[str, str], *, enter: Callable[[], None]) -> int:
@@ -131,14 +168,14 @@ def _fork_inside(keeper: Keeper, function: Callable[[], None], refused: Callable
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be handed on
         try:
             _join(keeper)
-            _die_with(us, signal.SIGTERM)
+            die_with(us, signal.SIGTERM)
             watched = os.pidfd_open(os.getpid())
             inner = fork()
         except OSError as error:
             refused(_why_not_inside(error))
-            os._exit(_EX_TEMPFAIL)
+            os._exit(EX_TEMPFAIL)
         if inner == 0:
-            _die_with(watched, signal.SIGKILL)
+            die_with(watched, signal.SIGKILL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             function()
             sys.stdout.flush()
@@ -189,14 +226,6 @@ def _see_to_its_end(inner: int) -> None:
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, hand_on)
-
-
-def _die_with(parent: int, number: int) -> None:
-    """Get the signal `number` when our parent ends, of which `parent` is a pidfd; asked too late, end now."""
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, number)
-    if select.select([parent], [], [], 0)[0]:
-        os._exit(_EX_TEMPFAIL)
-    os.close(parent)
 
 
 @contextmanager

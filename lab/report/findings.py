@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lab.model.finding import Finding
-    from lab.model.lab import Expectation, When
+    from lab.model.lab import Expectation
 
 NARROW = 20  # columns below which wrapped text is harder to read than a line that the terminal breaks
 
@@ -22,7 +22,7 @@ def text(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = 
     """Return the findings of each expectation, and what was left out because it is meant for another lab."""
     failed = [findings for findings in judged if not _holds(findings)]
     parts = [_overview(judged, look)] if judged else []
-    parts += [_details(findings, look) for findings in failed]
+    parts += [details(findings, look) for findings in failed]
     parts.append(_verdict(judged, failed, left_out, look))
     return "\n\n".join(parts)
 
@@ -43,7 +43,7 @@ def _overview(judged: Sequence[Sequence[Finding]], look: Look) -> str:
     return table(rows, ["", "EXPECTATION", "OBSERVED"], look)
 
 
-def _details(findings: Sequence[Finding], look: Look) -> str:
+def details(findings: Sequence[Finding], look: Look) -> str:
     """Return all findings of one expectation in full."""
     expected = _wrapped([finding.expected for finding in findings], max(NARROW, look.width // 3))
     taken = widest("\n".join(expected)) + max(len(finding.what) for finding in findings)
@@ -76,20 +76,27 @@ def _verdict(
     else:
         all_of = "the one expectation holds" if len(judged) == 1 else f"all {number} hold"
         line = paint(f"{all_of} ({words.count(sum(map(len, judged)), 'finding')})", "green", look)
-    lines = [f"left out: {words.line(one.it)} (only when {_when(one.when)})" for one in left_out]
+    lines = [f"left out: {words.line(one.it)} (only when {_when(one)})" for one in left_out]
     return "\n".join([*lines, line])
 
 
-def _when(when: When) -> str:
-    """Return the condition in the topology's own words."""
-    return words.several([f"{field} is {value}" for field, value in to_builtins(when).items()], "and")
+def _when(one: Expectation) -> str:
+    """Return what an expectation is for in the topology's own words."""
+    return words.several([f"{field} is {value}" for field, value in _condition(one).items()], "and")
+
+
+def _condition(one: Expectation) -> dict[str, str]:
+    """Return the labs that an expectation is for; see `lab.judge.applies`."""
+    counts = any(part.rules for part in (one, *one.then))
+    said: dict[str, str] = to_builtins(one.when)
+    return {"mode": "iptables", **said} if counts else said
 
 
 def data(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = ()) -> dict[str, Any]:
     """Return all findings.
 
     Keys: `holds`; `expectations` (each `it`, `holds` and `findings`: each `what`, `expected`, `observed`, `holds`);
-    `left_out` (each `it` and `when`, the condition with the topology's field names).
+    `left_out` (each `it` and `when`, the labs that it is for, with the topology's field names).
     """
     return {
         "holds": all(map(_holds, judged)),
@@ -104,5 +111,5 @@ def data(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = 
             }
             for findings in judged
         ],
-        "left_out": [{"it": one.it, "when": to_builtins(one.when)} for one in left_out],
+        "left_out": [{"it": one.it, "when": _condition(one)} for one in left_out],
     }

@@ -19,7 +19,7 @@ PATTERN = b"0123456789abcdef" * 4096  # a sized body is this again and again, so
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """One request as the pod `pod` on `node` saw it.
+    """One request as the pod `pod` (`web-1`, `kube-system/coredns-1`) on `node` saw it.
 
     `client` and `server` are `address:port` (IPv6 in brackets), `path` is the request target or the datagram's
     text, `received` is the length of the request's body in bytes.
@@ -64,7 +64,7 @@ def content(seen: Seen) -> Content:  # noqa: PLR0911 - a path, a reply
         case [""]:
             return Content(type="application/json", body=_facts(seen))
         case ["hostname"]:
-            return Content(body=seen.pod.encode())
+            return Content(body=seen.pod.rpartition("/")[2].encode())  # a pod does not know its namespace by that
         case ["clientip"]:
             return Content(body=seen.client.encode())
         case ["healthz"]:

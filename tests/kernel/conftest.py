@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from lab.kernel import capsule, join
+from tests import commandline
 
 ROOT = Path(__file__).parents[2]
 WAITS = "import os, sys; os.read(int(sys.argv[1]), 1)"
@@ -56,16 +58,30 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def invoke(runtime: Path) -> Iterator[Invoke]:
-    """Give `invoke("lab.up", "clusterip")`: a task's exit status and output. What still stands afterwards is ended."""
+    """Give `invoke("lab.up", "clusterip")`: a task's exit status and output. What still stands afterwards is ended.
 
-    def run(*words: str, cwd: Path | None = None, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            invocation(*words), cwd=cwd, input=stdin, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    yield run
+    It runs in this process; `invocation` is for what needs one of its own.
+    """
+    yield commandline.run
     if any(runtime.iterdir()):
-        run("lab.down", "--all")
+        commandline.run("lab.down", "--all")
+
+
+@contextmanager
+def lab_of_module(factory: pytest.TempPathFactory, topology: str) -> Iterator[Invoke]:
+    """Give tasks on a lab for the tests of a module that leave it as it is; meanwhile it is the environment's only one.
+
+    Its state folder is not that of `runtime`: a test with that one sees other labs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(factory.mktemp("runtime")))
+        patch.delenv("HAIRPIN_LAB", raising=False)
+        built = commandline.run("lab.up", topology)
+        assert built.returncode == 0, built.stderr
+        try:
+            yield commandline.run
+        finally:
+            commandline.run("lab.down", "--all")
 
 
 @pytest.fixture
@@ -84,12 +100,24 @@ QUICK = {"test_capsule", "test_build", "test_traffic"}
 """The modules that `scripts/test --quick` runs of this folder; each takes seconds."""
 
 
-ONCE = {"test_check", "test_classic", "test_oracle_nftables", "test_proxy_render", "test_walk"}
+ONCE = {"test_check", "test_classic", "test_gallery", "test_oracle_nftables", "test_proxy_render", "test_walk"}
 """The modules whose outcome does not depend on who runs them; test_oracle loads rules as every user."""
 
 
+FIRST = {"", "clusterip", "hairpin", "nodeport", "octopus"}
+"""The topologies ("": README.md's) that are tried with everything else; the others are `scripts/test --gallery`'s."""
+
+
+def topology_of(item: pytest.Item) -> str:
+    """Return which topology a test is about, by its parameter `name` or `document`."""
+    params: dict[str, str] = getattr(item, "callspec").params if hasattr(item, "callspec") else {}  # noqa: B009
+    if item.path.stem == "test_gallery":
+        return params.get("name", "")
+    return Path(params["document"]).parent.name if item.path.stem == "test_readme" and "document" in params else ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Call slow what builds whole labs, and once what is the same for every user."""
+    """Call slow what builds whole labs, once what is the same for every user, gallery what is a job of its own."""
     for item in items:
         if item.path.parent != Path(__file__).parent:
             continue
@@ -97,3 +125,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if item.path.stem in ONCE:
             item.add_marker("once")
+        if topology_of(item) not in FIRST:
+            item.add_marker("gallery")
