@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.kernel import capsule, join
-from lab.kernel.command import search_path
+from lab.kernel.command import Command, Done, run_all, search_path
 from lab.parse import target as targets
 from lab.session import Standing
 
@@ -40,17 +41,41 @@ def shell(lab: Standing, place: str) -> int:
         os.close(rc)
 
 
+def output(lab: Standing, place: str, command: str, *, stdin: str = "", timeout_s: float = 60.0) -> Done:
+    """Run `command` as `execute` does, give it `stdin` to read, and return its exit status and what it printed.
+
+    What it leaves in the background stays until the lab ends. Raises `TopologyError` if there is no such place,
+    `KernelError` if it has not come to its end after `timeout_s` seconds; then it is killed with all that it started.
+    """
+    enter = _way_in(lab, place)
+    wanted = Command(argv=("sh", "-c", command), stdin=stdin, env=_environment(lab), group=True)
+
+    def inside() -> Done:
+        enter()
+        return run_all([wanted], timeout_s=timeout_s)[0]
+
+    return lab.call(inside)
+
+
 def _run(lab: Standing, place: str, argv: list[str], extra: dict[str, str]) -> int:
+    env = {**os.environ, **_environment(lab), **extra}
+    return join.execute(lab.record.keeper, argv, env, enter=_way_in(lab, place))
+
+
+def _way_in(lab: Standing, place: str) -> Callable[[], None]:
+    """Return what puts a process of the capsule in `place`; nothing is to be done for ""."""
     where = targets.target(lab.cluster, place) if place else None
 
     def enter() -> None:
         if where is not None:
             join.be_at(where.netns, hostname=where.name, hosts=_hosts(where.namespace))
 
-    # The tools of an administrator, and Hairpin's own commands, whoever the caller is.
-    path = f"{search_path()}{os.pathsep}{Path(sys.executable).parent}"
-    env = {**os.environ, "PATH": path, "HAIRPIN_LAB": lab.name, **extra}
-    return join.execute(lab.record.keeper, argv, env, enter=enter)
+    return enter
+
+
+def _environment(lab: Standing) -> dict[str, str]:
+    """Return what programs in a lab find: an administrator's tools, and Hairpin's own commands, which mean this lab."""
+    return {"PATH": f"{search_path()}{os.pathsep}{Path(sys.executable).parent}", "HAIRPIN_LAB": lab.name}
 
 
 def _hosts(namespace: str) -> Path | None:

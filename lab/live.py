@@ -7,7 +7,6 @@ command that changes the lab knows between which two states it is, and puts it b
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +16,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from lab import state
+from lab import programs, state
 from lab.controllers import notes
 from lab.errors import KernelError, LabError, TopologyError
 from lab.model.cluster import Cluster
-from lab.model.ops import Close, Health, Serve
+from lab.model.ops import Close, Listener, Run
 from lab.parse import saved
-from lab.serve import SOCKET
-from lab.session import Builder, Progress, Standing, check_answers, probes, words
+from lab.session import Builder, Progress, Standing, check_answers, keeper_of, probes, words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ def change(lab: Standing, edit: Callable[[Cluster], Cluster], progress: Progress
     with state.locked(lab.name) as folder:
         lab, mended = _mended(lab.name, folder, progress)
         old = lab.cluster
-        new = edit(old)
+        new = programs.sought(edit(old))
         if new != old:
             _carry_out(lab, folder, new, progress)
         return Changed(old=old, new=new, mended=mended, took_s=time.perf_counter() - begun)
@@ -126,7 +124,7 @@ def _change(old: Cluster, new: Cluster, log: Path, progress: Progress) -> None:
     """Inside the capsule: go from one state to the next."""
     from lab.plan import stages  # noqa: PLC0415 - only needed in there
 
-    with _keeper(log) as keeper:
+    with keeper_of(log) as keeper:
         for before, after in pairwise((old, *stages(old, new))):
             _step(before, after, keeper, progress)
 
@@ -140,6 +138,7 @@ def _step(old: Cluster, new: Cluster, keeper: Builder, progress: Progress) -> No
     build.build(to_do.before, serve=partial(_serve, keeper), progress=progress)
     known = {pod.metadata.key for pod in old.pods}
     check_answers([probe for probe in probes(new) if probe.pod.metadata.key not in known], progress)
+    programs.check_listening([op for op in to_do.before if isinstance(op, Run)], keeper, progress)
     progress("rules", 0, len(new.nodes))
     sync.partial(old, new)
     progress("rules", len(new.nodes), len(new.nodes))
@@ -153,23 +152,12 @@ def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Progress) ->
     from lab.plan import mending  # noqa: PLC0415
 
     ops = mending(wanted, other, nfacct=rules.nfacct_available())
-    with _keeper(log) as keeper:
+    with keeper_of(log) as keeper:
         build.build(ops, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress, mend=True)
     sync.full(wanted)
 
 
-@contextmanager
-def _keeper(log: Path) -> Iterator[Builder]:
-    """Inside the capsule: give an end at which its keeper takes orders."""
-    with socket.socket(socket.AF_UNIX) as end:
-        try:
-            end.connect(SOCKET)
-        except OSError as error:
-            raise KernelError(f"the lab's keeper takes no orders: {error}") from None
-        yield Builder(end, log)
-
-
-def _serve(keeper: Builder, pods: Sequence[Serve | Health]) -> None:
+def _serve(keeper: Builder, pods: Sequence[Listener]) -> None:
     keeper.order(serve=[words(pod) for pod in pods])
 
 

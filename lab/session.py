@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lab
 from lab import state
@@ -20,9 +20,10 @@ from lab.errors import KernelError, TopologyError
 from lab.kernel import capsule, join
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import Pod
-from lab.model.ops import Health, Serve
+from lab.model.ops import Listener, Run
 from lab.model.request import Reply, Request
 from lab.model.status import LabRow, shown
+from lab.serve import SOCKET
 
 _PATIENCE_S = (0.5, 1.0, 3.0, 10.0)
 """How long to wait for a new pod's answer, in seconds, the first time and the next ones.
@@ -34,6 +35,11 @@ has but one of: somebody else's large rule set may hold it for seconds.
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
+
+
+def silently(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody how far it is: a program waits for the end."""
+
 
 _ORDER_S = 30.0
 """How long the keeper may take for an order, in seconds; it takes milliseconds."""
@@ -136,8 +142,8 @@ class Builder:
         self.file = end.makefile("rwb")
         self.log = log
 
-    def order(self, **words: object) -> None:
-        """Give one order and wait for the answer; `KernelError` lists the ports that could not be served."""
+    def order(self, **words: object) -> dict[str, Any]:
+        """Give one order and return the answer; `KernelError` lists the ports that could not be served."""
         try:
             self.file.write(json.dumps(words).encode() + b"\n")
             self.file.flush()
@@ -146,12 +152,25 @@ class Builder:
             line = b""
         if not line:
             raise KernelError(f"the keeper ended or hangs; its log ends with:\n{_tail(self.log)}")
-        if failures := json.loads(line)["failures"]:
-            raise KernelError("\n".join(failures), hint="do two pods of one node's network share a port?")
+        answer: dict[str, Any] = json.loads(line)
+        if answer["failures"]:
+            raise KernelError("\n".join(answer["failures"]), hint="do two pods of one node's network share a port?")
+        return answer
 
 
 def _tail(log: Path, lines: int = 10) -> str:
     return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or "  (nothing)"
+
+
+@contextmanager
+def keeper_of(log: Path) -> Iterator[Builder]:
+    """Inside the capsule: give an end at which its keeper takes orders."""
+    with socket.socket(socket.AF_UNIX) as end:
+        try:
+            end.connect(SOCKET)
+        except OSError as error:
+            raise KernelError(f"the lab's keeper takes no orders: {error}") from None
+        yield Builder(end, log)
 
 
 @contextmanager
@@ -178,15 +197,17 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Buil
 
 def _build(cluster: Cluster, builder: Builder, progress: Progress) -> None:
     """Inside the capsule: do the plan and see that every pod answers."""
-    from lab import build  # noqa: PLC0415 - they load pyroute2, while the keeper starts
+    from lab import build, programs  # noqa: PLC0415 - they load pyroute2, while the keeper starts
     from lab.kernel import rules  # noqa: PLC0415
     from lab.plan import plan  # noqa: PLC0415
 
-    def serve(pods: Sequence[Serve | Health]) -> None:
+    def serve(pods: Sequence[Listener]) -> None:
         builder.order(serve=[words(pod) for pod in pods])
 
-    build.build(plan(cluster, nfacct=rules.nfacct_available()).ops, serve=serve, progress=progress)
+    ops = plan(cluster, nfacct=rules.nfacct_available()).ops
+    build.build(ops, serve=serve, progress=progress)
     check_answers(probes(cluster), progress)
+    programs.check_listening([op for op in ops if isinstance(op, Run)], builder, progress)
 
 
 def check_answers(asked: Sequence[Probe], progress: Progress) -> None:
@@ -241,11 +262,11 @@ def probes(cluster: Cluster) -> tuple[Probe, ...]:
         )
         for pod in cluster.pods
         for address in pod_addresses(pod)
-        for port in pod.ports
+        for port in cluster.served(pod)
         if port.protocol != "SCTP"
     )
 
 
-def words(pod: Serve | Health) -> dict[str, object]:
+def words(pod: Listener) -> dict[str, object]:
     """Return what is to be served in the keeper's JSON form."""
     return {**asdict(pod), "addresses": [str(address) for address in pod.addresses]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,16 @@ from lab.kernel import netns as namespaces
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A program to run: `netns` None stays in the caller's namespace, "" is the capsule's own; `env` adds to ours."""
+    """A program to run: `netns` None stays in the caller's namespace, "" is the capsule's own; `env` adds to ours.
+
+    `group`: it has a process group of its own, which ends with it if it outlives its deadline.
+    """
 
     argv: tuple[str, ...]
     netns: str | None = None
     stdin: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    group: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +68,10 @@ class _Running:
     def close(self) -> None:
         """Leave nothing running and nothing open."""
         if self.process.poll() is None:
-            self.process.kill()
+            if self.command.group:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
             self.process.wait()
         for file in self.files:
             file.close()
@@ -83,7 +91,13 @@ def _start(command: Command, fds: Sequence[int]) -> subprocess.Popen[bytes]:
             f"{command.argv[0]}: not found on this machine", hint="`invoke lab.doctor` says what installs it"
         )
     return subprocess.Popen(  # noqa: S603 - no shell
-        command.argv, executable=program, stdin=fds[0], stdout=fds[1], stderr=fds[2], env=env
+        command.argv,
+        executable=program,
+        stdin=fds[0],
+        stdout=fds[1],
+        stderr=fds[2],
+        env=env,
+        process_group=0 if command.group else None,
     )
 
 
