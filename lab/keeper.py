@@ -5,13 +5,15 @@ It speaks JSON, one object a line, on the socket that it inherits from `lab.up` 
     {"serve": [{"netns": ..., "pod": ..., "node": ..., "addresses": [...], "ports": [["TCP", 8080]]}, ...]}
     {"serve": [{"netns": ..., "pod": ..., "node": ..., "addresses": [...], "port": 32000, "service": "default/web",
                 "endpoints": 1, "families": ["ipv4"]}, ...]}
+    {"serve": [{"netns": ..., "pod": ..., "container": ..., "program": ..., "argv": [...], ...}, ...]}
     {"close": [{"netns": ..., "pod": ...}, ...]}
+    {"processes": true}
     {"hold": true}
 
 and answers each with `{"failures": [...]}`, a sentence for each port that could not be served, or one that says why it
-is no order. Until `hold` is said the lab is being built: when the inherited socket closes before, its builder died, and
-so does the lab. It also ends when its log is removed: no command finds it any more then (logind(8) removes a user's
-runtime folder after the last logout).
+is no order; asked for `processes`, also with what runs, or ran, in each pod. Until `hold` is said the lab is being
+built: when the inherited socket closes before, its builder died, and so does the lab. It also ends when its log is
+removed: no command finds it any more then (logind(8) removes a user's runtime folder after the last logout).
 """
 
 from __future__ import annotations
@@ -24,11 +26,16 @@ import socket
 import sys
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.model.ops import Health, Serve
+from lab.model.ops import Health, Listener, Run, Serve
 from lab.serve import SOCKET
 from lab.serve.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lab.serve.processes import Processes
 
 SHOWN = 80  # bytes of a line that is no order
 LINE_LIMIT = 64 * 1024 * 1024
@@ -60,6 +67,7 @@ class Orders:
     def __init__(self, server: Server) -> None:
         """Begin with a lab that is being built."""
         self.server = server
+        self.processes: Processes | None = None  # most labs run none
         self.held = False
 
     def carry_out(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +75,30 @@ class Orders:
         self.held = self.held or order.get("hold", False)
         for pod in order.get("close", ()):
             self.server.close(pod["netns"], pod["pod"])
-        return {"failures": [str(refusal) for refusal in self.server.open(map(_serve, order.get("serve", ())))]}
+            if self.processes:
+                self.processes.close(pod["netns"], pod["pod"])
+        wanted = list(map(_serve, order.get("serve", ())))
+        refusals = self.server.open(one for one in wanted if not isinstance(one, Run))
+        failures = [*map(str, refusals), *self.run([one for one in wanted if isinstance(one, Run)])]
+        told = {"processes": self.processes.report() if self.processes else []} if order.get("processes") else {}
+        return {"failures": failures, **told}
+
+    def run(self, wanted: Sequence[Run]) -> Iterator[str]:
+        """Start what shall run in pods, and give what is wrong with those that cannot be."""
+        if wanted and self.processes is None:
+            from lab.serve.processes import Processes  # noqa: PLC0415 - see above
+
+            self.processes = Processes(log)
+        for one in wanted:
+            if self.processes and (failure := self.processes.start(one)):
+                yield failure
+
+    def reap(self) -> None:
+        """Wait for orphans: as PID 1 we are the parent of every process whose own is gone."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if self.processes:
+                    self.processes.reaped(*ended)
 
     def answer(self, line: bytes) -> dict[str, Any]:
         """Return the answer to one line, whatever it is: every process of the lab may write here."""
@@ -85,8 +116,12 @@ class Orders:
         writer.close()
 
 
-def _serve(raw: dict[str, Any]) -> Serve | Health:
-    """Return a pod, or a health check, to be served from its JSON form."""
+def _serve(raw: dict[str, Any]) -> Listener:
+    """Return what is to be served, or run, from its JSON form."""
+    if "argv" in raw:
+        pairs = {name: tuple(map(tuple, raw[name])) for name in ("env", "ports")}
+        addresses = tuple(map(ip_address, raw["addresses"]))
+        return Run(**{**raw, **pairs, "argv": tuple(raw["argv"]), "addresses": addresses})
     if "ports" not in raw:
         addresses = tuple(ip_address(address) for address in raw["addresses"])
         return Health(**{**raw, "addresses": addresses, "families": tuple(raw["families"])})
@@ -99,13 +134,6 @@ def _serve(raw: dict[str, Any]) -> Serve | Health:
     )
 
 
-def _reap() -> None:
-    """Wait for orphans: as PID 1 we are the parent of every process whose own is gone."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
 def _end_with_the_log(loop: asyncio.AbstractEventLoop) -> None:
     if not os.fstat(1).st_nlink:
         os._exit(0)
@@ -114,10 +142,10 @@ def _end_with_the_log(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _keep(builder: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGCHLD, _reap)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, os._exit, 0)
     orders = Orders(Server(log))
+    loop.add_signal_handler(signal.SIGCHLD, orders.reap)
     listener = await asyncio.start_unix_server(orders.listen, SOCKET, limit=LINE_LIMIT)
     await orders.listen(*await asyncio.open_connection(sock=builder, limit=LINE_LIMIT))
     if not orders.held:

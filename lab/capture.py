@@ -1,0 +1,179 @@
+"""Packets of a lab's namespaces while they pass: as lines with names, or as a pcapng file.
+
+One process inside the capsule holds a tap on each namespace and writes what it sees in the order of time; it ends with
+the capsule, when it is told to, or when it has seen enough. What it has counted is shared memory: so it is known, and
+the file is whole, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from lab.errors import HostError, TopologyError
+from lab.kernel import join, tap
+from lab.parse import target as targets
+from lab.parse.mistake import listed
+from lab.parse.place import PLACES, places
+from lab.session import Standing
+from lab.taps import END, Job, Tally, work
+
+ALL = "all"
+"""The target that means every node, pod, client and the router."""
+STDOUT = "-"
+STDOUT_FD = 1
+
+_PATIENCE_S = 5.0  # for the process inside to write what it has, when told to end: its reader may have stopped reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What was captured: packets, those that the kernel had no room for, and whether the lab ended meanwhile."""
+
+    packets: int
+    dropped: int
+    lab_ended: bool = False
+
+
+class Capture:
+    """A capture under way. `where` are the places that it looks at, as a table calls them."""
+
+    def __init__(self, standing: Standing, job: Job, file: BinaryIO | None) -> None:
+        """Begin, and return when every tap is open; what is refused is raised. No `file`: standard output."""
+        self.where = tuple(job.places.values())
+        self._keeper = standing.record.keeper
+        self._tally = Tally()
+        self._file = file
+        out = STDOUT_FD if file is None else file.fileno()
+        self._ours, theirs = socket.socketpair()
+        with theirs:
+            self._call = join.Call(self._keeper, partial(work, job, out, theirs, self._tally))
+        try:
+            ready = self._ours.recv(1)
+        except BaseException:
+            self._call.kill()
+            raise
+        if not ready:
+            self._call.result()  # raises what went wrong
+
+    def wait(self) -> Summary:
+        """Return what was captured, when enough is, or the lab has ended."""
+        try:
+            self._call.result()
+        except join.GoneError:
+            if not self._lab_ended():
+                raise
+            return self._summary(lab_ended=True)
+        return self._summary()
+
+    def stop(self) -> Summary:
+        """End the capture, and return what was captured."""
+        with suppress(OSError):  # it has just ended
+            self._ours.send(END)
+        if not self._call.over(_PATIENCE_S):
+            self._call.kill()
+            return self._summary()
+        return self.wait()
+
+    def _summary(self, *, lab_ended: bool = False) -> Summary:
+        """Close what is open, the file without a half block at its end, and return what there was."""
+        self._ours.close()
+        if self._file is not None and not self._file.closed:
+            with self._file, suppress(OSError):  # a pipe cannot be cut
+                self._file.truncate(self._tally.written)
+        return Summary(packets=self._tally.packets, dropped=self._tally.dropped, lab_ended=lab_ended)
+
+    def _lab_ended(self) -> bool:
+        """Return whether the keeper ends: its children are killed first."""
+        fd = self._keeper.pidfd()
+        if fd is None:
+            return True
+        try:
+            return bool(select.select([fd], [], [], _PATIENCE_S)[0])
+        finally:
+            os.close(fd)
+
+
+def start(
+    standing: Standing,
+    wanted: Sequence[str],
+    *,
+    write: str | os.PathLike[str] = "",
+    expression: str = "",
+    count: int = 0,
+    seconds: float = 0.0,
+) -> Capture:
+    """Capture in the background what passes the places `wanted` (`all`: each of the lab), and return when it has begun.
+
+    `write`: a file that is not there yet, in which the packets will be as pcapng; `-`: the same on standard output; "":
+    a line each on standard output. `expression`: which packets, in pcap-filter(7)'s language. `count` and `seconds`:
+    how many are enough, and how long; 0: until `Capture.stop`.
+    Raises `TopologyError` for a place or a filter that makes no sense, `HostError` for a file that cannot be written.
+    """
+    mistakes = [text for text, wrong in (
+        (f"--count {count}: expected 0, for all, or how many packets", count < 0),
+        (f"--seconds {seconds}: expected 0, for no end, or how long", not 0 <= seconds < float("inf")),
+    ) if wrong]  # fmt: skip
+    if mistakes:
+        raise TopologyError(mistakes)
+    job = Job(
+        places=_netns(standing, wanted),
+        names=targets.names(standing.cluster),
+        comment=f"lab {standing.name}, topology {standing.record.source}",
+        expression=expression,
+        program=standing.call(partial(tap.compile_filter, expression)) if expression.strip() else b"",
+        count=count,
+        seconds=seconds,
+        lines=not write,
+    )
+    if not write or write == STDOUT:
+        return Capture(standing, job, None)
+    return _into(Path(write), standing, job)
+
+
+@contextmanager
+def running(
+    standing: Standing, wanted: Sequence[str], *, write: str | os.PathLike[str], expression: str = ""
+) -> Iterator[Capture]:
+    """Capture into the file `write` while the block runs; see `start`."""
+    capture = start(standing, wanted, write=write, expression=expression)
+    try:
+        yield capture
+    finally:
+        capture.stop()
+
+
+def _into(path: Path, standing: Standing, job: Job) -> Capture:
+    try:
+        new = not path.exists() or stat.S_ISREG(path.stat().st_mode)
+        file = path.open("xb" if new else "wb", buffering=0)  # of a pipe: its reader may wait for us
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", hint="choose another place: --write PATH, or --write -") from None
+    try:
+        return Capture(standing, job, file)
+    except BaseException:
+        file.close()
+        if new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _netns(standing: Standing, wanted: Sequence[str]) -> dict[str, str]:
+    """Return what each of the namespaces to tap is called; pods on a node's network are in that node's."""
+    known = places(standing.cluster)
+    if not wanted:
+        some = listed([*[one.short for one in known if one.kind in PLACES][:3], ALL])
+        raise TopologyError("which packets? expected --target, once or several times", hint=f"such as: {some}")
+    found = [targets.target_among(known, text) for text in wanted if text != ALL]
+    if ALL in wanted:
+        found += [one for one in known if one.kind in PLACES]
+    owners = {one.netns: one.short for one in known if one.kind != "pod"}  # a node's namespace is the node's
+    return {one.netns: owners.get(one.netns, one.short) for one in found}
