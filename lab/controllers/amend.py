@@ -5,6 +5,7 @@ What was allocated stays. What controllers made is made anew: replicas of Deploy
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ def amend(cluster: Cluster, edit: Edit, out: Mistakes) -> Amended:
     for one in found.kept:
         if edit.lab is not None or one.at != LAB or one.path[:2] != ("spec", "expect"):
             out.add(one.at, one.path, one.text, key=one.key, certain=one.certain)
-    return Amended(cluster=whole, objects=objects)
+    return Amended(cluster=dataclasses.replace(whole, programs=cluster.programs), objects=objects)
 
 
 def _kept(names: Iterable[str], gone: frozenset[Key]) -> Iterable[str]:
@@ -214,7 +215,7 @@ def _lab(cluster: Cluster, edit: Edit, out: Mistakes) -> Lab:
     parts: list[tuple[Path, object, object]] = [
         (("spec", name), getattr(old.spec, name), getattr(spec, name)) for name in ("iptables", "release")
     ]
-    for name in ("pod_cidr", "service_cidr", "plugin", "overlay", "hairpin_mode"):
+    for name in ("pod_cidr", "service_cidr", "plugin", "overlay", "hairpin_mode", "addresses"):
         had, now = getattr(old.spec.network, name), getattr(spec.network, name)
         parts.append((("spec", "network", camel(name)), had, now))
     for path, had, now in parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.controllers import expect, routes
-from lab.controllers.adopt.ranges import bridged
+from lab.controllers.pods import bridged
 from lab.model.cluster import ROUTER
 from lab.model.kubernetes import EndpointSlice, Pod, Service
 from lab.model.lab import Network

@@ -39,7 +39,8 @@ def replaced(old: Pod, new: Pod) -> bool:
 
 def _fixed(pod: Pod) -> object:
     ports = {(port.container_port, port.protocol) for port in pod.ports}
-    return pod.spec.node_name, pod.spec.host_network, pod_addresses(pod), ports
+    commands = [(one.command, one.args, one.env, one.working_dir) for one in pod.spec.containers if one.command]
+    return pod.spec.node_name, pod.spec.host_network, pod_addresses(pod), ports, commands
 
 
 def _pod(old: Pod, new: Pod) -> Pod:

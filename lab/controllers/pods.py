@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from lab.controllers.deployments import reconcile
 from lab.controllers.ranges import FIRST_POD, Pool
 from lab.model.address import family_of
-from lab.model.cluster import node_addresses, pod_addresses, pod_cidrs
+from lab.model.cluster import gateway, node_addresses, pod_addresses, pod_cidrs
 from lab.model.kubernetes import Deployment, Pod, PodIP
 from lab.model.status import shown
 from lab.parse.mistake import did_you_mean, listed, show
@@ -189,3 +189,18 @@ def _give_pod(one: Placed, pools: _Pools, *, anywhere: bool) -> Pod:
 def _with(pod: Pod, addresses: Iterable[IPAddress]) -> Pod:
     ips = tuple(PodIP(ip=address) for address in addresses)
     return replace(pod, status=replace(pod.status, pod_ip=ips[0].ip if ips else None, pod_ips=ips))
+
+
+def bridged(pods: Iterable[Pod], nodes: Iterable[Node]) -> bool:
+    """Return whether every pod is where a bridge has its pods: in its node's own range, and not at its .0 or .1."""
+    given = {node.metadata.name: pod_cidrs(node) for node in nodes}
+    every = [network for mine in given.values() for network in mine]
+    if len(set(every)) < len(every):
+        return False
+    edges = {edge for network in every for edge in (network.network_address, gateway(network))}
+    return all(
+        address not in edges and any(address in network for network in given[pod.spec.node_name])
+        for pod in pods
+        if not pod.spec.host_network
+        for address in pod_addresses(pod)
+    )

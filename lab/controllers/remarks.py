@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab import words
 from lab.controllers.endpoints import Selection
 from lab.controllers.services import NODE_PORTS
 from lab.model.cluster import full_name, node_addresses, pod_addresses
-from lab.parse.mistake import listed
+from lab.model.program import program
+from lab.model.status import shown
+from lab.parse.mistake import listed, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lab.model.cluster import Cluster
     from lab.model.kubernetes import Service
@@ -24,7 +27,27 @@ def notes(cluster: Cluster) -> tuple[str, ...]:
     for service in cluster.services:
         found.extend(_of_service(service, served, selection))
     found.extend(_strangers(cluster))
+    found.extend(commands(cluster))
     return tuple(found)
+
+
+def commands(cluster: Cluster) -> Iterator[str]:
+    """Yield what is to be said of containers whose command does not run."""
+    lacking: dict[str, list[str]] = {}
+    for pod in cluster.pods:
+        for container in pod.spec.containers:
+            if container.command and not cluster.runs(container):
+                lacking.setdefault(program(container), []).append(shown(pod.metadata))
+    if lacking and cluster.programs is None:
+        number = words.count(sum(map(len, lacking.values())), "container has a command", "containers have a command")
+        yield f"{number} that is not run: Hairpin's own server answers instead; --run-commands runs it"
+        return
+    for name, pods in lacking.items():
+        whom = f"{words.noun(len(pods), 'pod')} {_some(pods)}"
+        yield (
+            f"{whom}: {show(name)} is not found on this machine, so Hairpin's own server answers instead; install it,"
+            " or name another program in `command`, and build the lab anew"
+        )
 
 
 def _of_service(service: Service, served: set[tuple[str, str]], selection: Selection) -> Iterator[str]:
@@ -44,6 +67,12 @@ def _of_service(service: Service, served: set[tuple[str, str]], selection: Selec
             yield f"{name}: an API server takes the node port {port.node_port} only if told to; its range is {usual}"
     if spec.type == "LoadBalancer" and not spec.external_ips and not service.status.load_balancer.ingress:
         yield f"{name} is of type LoadBalancer and has no status.loadBalancer.ingress: nobody gives it an address"
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return words.several([*names[:most], *more], "and")
 
 
 def _strangers(cluster: Cluster) -> Iterator[str]:

@@ -12,6 +12,8 @@ from lab.model.lab import Lab
 from lab.model.proxy_config import KubeProxyConfiguration
 from lab.parse.values import decode
 
+_PROGRAMS = "programs"  # beside the objects, since it is none of theirs: see `Cluster.programs`
+
 
 def save(cluster: Cluster) -> dict[str, Any]:
     """Return every object of `cluster`, with all that was decided for it, as JSON-able data."""
@@ -33,7 +35,8 @@ def save(cluster: Cluster) -> dict[str, Any]:
         }  # both are defaults, which are left out
         for item in objects
     ]
-    return {"apiVersion": "v1", "kind": "List", "items": items}
+    programs = {} if cluster.programs is None else {_PROGRAMS: dict(cluster.programs)}
+    return {"apiVersion": "v1", "kind": "List", "items": items, **programs}
 
 
 def restore(saved: dict[str, Any]) -> Cluster:
@@ -52,4 +55,5 @@ def restore(saved: dict[str, Any]) -> Cluster:
         services=of(Service),
         slices=of(EndpointSlice),
         service_cidrs=of(ServiceCIDR),
+        programs=saved.get(_PROGRAMS),
     )

@@ -1,8 +1,8 @@
-"""A real cluster's objects as a lab's: what `kubectl get ... -A -o yaml` printed, with the Lab document that it lacks."""
+"""A real cluster's objects as a lab's: what kubectl printed, with the Lab document that it lacks."""
 
 from __future__ import annotations
 
-from lab.controllers.adopt.adopt import HINT, Adopted, adopt
+from lab.controllers.adopt.adopt import HINT, Adopted, adopt, label
 from lab.controllers.adopt.choose import LIMIT, Choice
 
-__all__ = ["HINT", "LIMIT", "Adopted", "Choice", "adopt"]
+__all__ = ["HINT", "LIMIT", "Adopted", "Choice", "adopt", "label"]

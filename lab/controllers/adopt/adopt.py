@@ -13,13 +13,13 @@ from lab.controllers.adopt import notes
 from lab.controllers.adopt.choose import Choice, Part, at_most, in_namespaces, is_control_plane, nodes_in_use
 from lab.controllers.adopt.living import living, own_addresses, plain_node, plain_service
 from lab.controllers.adopt.ports import serve
-from lab.controllers.adopt.ranges import bridged, families, ranges
+from lab.controllers.adopt.ranges import families, ranges
+from lab.controllers.pods import bridged
 from lab.errors import TopologyError
 from lab.model.address import family_of, host_network
 from lab.model.cluster import ROUTER, external_addresses, pod_addresses
 from lab.model.lab import Client, Lab, LabMeta, LabSpec, Network, RouterRoute
 from lab.model.proxy_config import KubeProxyConfiguration
-from lab.parse.mistake import listed
 
 if TYPE_CHECKING:
     from lab.controllers.adopt.ports import Served
@@ -47,6 +47,9 @@ def adopt(files: ClusterFiles, name: str, choice: Choice) -> Adopted:
 
     Raises `TopologyError` if this is not a cluster: it has no nodes, or nothing is in the namespaces that are wanted.
     """
+    if not files.nodes and "Lab" in files.skipped:
+        text = f"{name}: this is a topology, with a Lab document and no Node; expected a cluster's objects"
+        raise TopologyError(text, hint=f"build it without --from: invoke lab.up {name}")
     if not files.nodes:
         raise TopologyError(
             f"{name}: there is no Node in here, and nodes are what everything stands on",
@@ -80,9 +83,7 @@ def _on(pods: Iterable[Pod], nodes: Sequence[Node]) -> tuple[Pod, ...]:
     return tuple(pod for pod in pods if pod.spec.node_name in names)
 
 
-def _clean(
-    slices: Iterable[EndpointSlice], nodes: Sequence[Node], every: Sequence[Node]
-) -> Iterator[EndpointSlice]:
+def _clean(slices: Iterable[EndpointSlice], nodes: Sequence[Node], every: Sequence[Node]) -> Iterator[EndpointSlice]:
     """Yield slices whose endpoints are on no node that is not there: that is as if no node was said.
 
     An endpoint at the own address of a node that is left out, such as one of an agent's on each of many, goes with it.
@@ -117,12 +118,16 @@ def _settings(files: ClusterFiles) -> tuple[KubeProxyConfiguration, tuple[str, .
 
 def _name(cluster: str, file: str) -> str:
     """Return what the lab is called: as the cluster, if somebody gave it a name, or as the file."""
-    stem = file.rpartition("/")[2].partition(".")[0] if file != "standard input" else ""
-    for text in ("" if cluster == _UNNAMED else cluster, stem, cluster):
-        name = _NO_LABEL.sub("-", text.lower()).strip("-")[:_LONGEST].rstrip("-")
-        if name:
-            return name
-    return "cluster"
+    return label("" if cluster == _UNNAMED else cluster) or label(file) or label(cluster) or "cluster"
+
+
+def label(text: str) -> str:
+    """Return a file's name without folders and endings, or any name, as a lab may be called; "" if nothing is left.
+
+    What comes from standard input has no name.
+    """
+    stem = text.rpartition("/")[2].partition(".")[0] if text != "standard input" else ""
+    return _NO_LABEL.sub("-", stem.lower()).strip("-")[:_LONGEST].rstrip("-")
 
 
 def _clients(part: Part, nodes: Sequence[Node], served: Served) -> tuple[Client, ...]:
@@ -146,7 +151,7 @@ def _network(spans: Ranges, part: Part, nodes: Sequence[Node]) -> Network:
 
 
 def _routes(part: Part, nodes: Sequence[Node]) -> Iterator[RouterRoute]:
-    """Yield where the router sends what is for a load balancer's address or an external IP: to a node that serves it."""
+    """Yield where the router sends what is for load balancers' addresses and external IPs: to a node that serves it."""
     own = {node.metadata.name: own_addresses(node) for node in nodes}
     known = {address for mine in own.values() for address in mine.values()}
     known |= {address for pod in part.pods for address in pod_addresses(pod)}

@@ -69,7 +69,7 @@ def in_namespaces(whole: Part, only: Sequence[str]) -> Part:
 
 
 def at_most(whole: Part, limit: int) -> Part:
-    """Return at most `limit` pods with a network of their own (0: all), and what is left of Services without the others.
+    """Return at most `limit` pods with a network of their own (0: all), and what Services have left of endpoints.
 
     Every Service gets one pod before any gets a second, on the node that has the fewest; pods of no Service come last.
     Endpoints of pods that are left out go, and so do Services that had endpoints and have none any more.

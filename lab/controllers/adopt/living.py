@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _Kind = TypeVar("_Kind", IPAddress, IPNetwork)
 _KEPT_NOTES = (TOPOLOGY_HINTS, TOPOLOGY_MODE)
 FINISHED = "has run to its end"
-HOMELESS = "is on no node of the file"
+WAITING = "is on no node yet"
+HOMELESS = "is on a node that is not in the file"
 NO_ADDRESS = "has no address yet"
 SAME_ADDRESS = "has the address of another one"
 SAME_NAME = "has the name of a node"
@@ -58,17 +59,18 @@ def living(pods: Iterable[Pod], nodes: Sequence[Node]) -> Living:
 
 
 def _missing(pod: Pod, nodes: set[str], taken: set[IPAddress]) -> str:
-    if pod.finished:
-        return FINISHED
-    if pod.spec.node_name not in nodes:
-        return HOMELESS
-    if pod.metadata.namespace == "default" and pod.metadata.name in (*nodes, ROUTER) and not pod.spec.host_network:
-        return SAME_NAME
-    if pod.spec.host_network:
-        return ""
-    if not pod_addresses(pod):
-        return NO_ADDRESS
-    return SAME_ADDRESS if taken.intersection(pod_addresses(pod)) else ""
+    """Return why there is nothing to build of a pod ("" if there is)."""
+    own = not pod.spec.host_network
+    named = pod.metadata.namespace == "default" and pod.metadata.name in (*nodes, ROUTER)
+    reasons = (
+        (pod.finished, FINISHED),
+        (not pod.spec.node_name, WAITING),
+        (pod.spec.node_name not in nodes, HOMELESS),
+        (named, SAME_NAME),
+        (own and not pod_addresses(pod), NO_ADDRESS),
+        (own and taken.intersection(pod_addresses(pod)), SAME_ADDRESS),
+    )
+    return next((reason for holds, reason in reasons if holds), "")
 
 
 def plain(pod: Pod) -> Pod:

@@ -48,19 +48,16 @@ def _left_out(account: Account) -> Iterator[str]:
             f" the others{services}: --limit {had} or --only NAMESPACE has them"
         )
     if len(account.nodes) < len(account.files.nodes):
-        yield (
-            f"{len(account.nodes)} of {len(account.files.nodes)} nodes are in the lab: those of its pods, and the control"
-            " plane's"
-        )
+        nodes = f"{len(account.nodes)} of {len(account.files.nodes)} nodes"
+        yield f"{nodes} are in the lab: those of its pods, and the control plane's"
 
 
 def _stand_ins(served: Served) -> Iterator[str]:
     if served.made:
         yield f"{served.made} pods that only EndpointSlices know of are made as these say"
     if served.stand_ins:
-        yield (
-            f"what slices say of nodes' own processes is answered by pods called host-NODE, on {_some(served.stand_ins)}"
-        )
+        where = _some(served.stand_ins)
+        yield f"what slices say of nodes' own processes is answered by pods called host-NODE, on {where}"
     if served.outside:
         names = _some([one.name for one in served.outside])
         yield f"endpoints that are nobody's in the cluster are machines outside of it: {names}"

@@ -37,8 +37,8 @@ HOST = "host"
 class Served:
     """Pods with all the ports that they answer on, and the machines outside that slices name.
 
-    `stand_ins`: the nodes whose own processes are answered for. `made`: how many pods only slices know of. `clashes`: ports of host-network pods that another one
-    of the node has already.
+    `stand_ins`: the nodes whose own processes are answered for. `made`: how many pods only slices know of.
+    `clashes`: ports of host-network pods that another one of the node has already.
     """
 
     pods: tuple[Pod, ...]
@@ -67,7 +67,9 @@ class _Ports:
         }
         self.selectors = {one.metadata.key: one.spec.selector for one in services}
         self.nodes = {address: node.metadata.name for node in nodes for address in own_addresses(node).values()}
-        checked: set[Open] = {("TCP", one.spec.health_check_node_port) for one in services if one.spec.health_check_node_port}
+        checked: set[Open] = {
+            ("TCP", one.spec.health_check_node_port) for one in services if one.spec.health_check_node_port
+        }
         reserved: set[Open] = {PROXY_HEALTH, *checked}
         self.on_nodes: dict[tuple[str, Open], Key | None] = {
             (node.metadata.name, port): None for node in nodes for port in reserved
@@ -79,7 +81,10 @@ class _Ports:
             self._declare(owner)
 
     def _declare(self, owner: _Owner) -> None:
-        """Note a pod's own ports: each once, and of a node's only those that are still free; a name is one port's."""
+        """Note a pod's own ports: each once, and of a node's only those that are still free; a name is one port's.
+
+        What its containers run is nothing to a lab that has not got their images.
+        """
         pod, seen, names = owner.pod, set[Open](), set[str]()
         containers = []
         for container in pod.spec.containers:
@@ -96,7 +101,7 @@ class _Ports:
                     continue
                 mine.append(replace(port, name="") if port.name in names else port)
                 names.add(port.name)
-            containers.append(replace(container, ports=tuple(mine)))
+            containers.append(Container(name=container.name, ports=tuple(mine)))
         owner.declared = tuple(containers)
 
     def serve(self, one: EndpointSlice, endpoint: SliceEndpoint, ports: Iterable[Open]) -> None:

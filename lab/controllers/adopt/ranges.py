@@ -8,13 +8,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from lab.errors import TopologyError
-from lab.model.address import Family, IPAddress, IPNetwork, family_of
-from lab.model.cluster import cluster_ips, gateway, pod_addresses, pod_cidrs
+from lab.model.address import Family, IPAddress, family_of
+from lab.model.cluster import cluster_ips, pod_addresses, pod_cidrs
 from lab.parse.sloppy import parse_network
 
 if TYPE_CHECKING:
     from lab.controllers.adopt.choose import Part
-    from lab.model.kubernetes import Node, Pod
     from lab.parse.cluster_files import ClusterFiles
 
 Network = IPv4Network | IPv6Network
@@ -54,14 +53,14 @@ def families(files: ClusterFiles, part: Part) -> tuple[Family, ...]:
 def ranges(
     files: ClusterFiles, part: Part, known: Sequence[Family], cluster_cidr: str, outside: Iterable[IPAddress]
 ) -> Ranges:
-    """Return the ranges of a lab that holds `part` of a cluster, in the families `known`; `outside`: who else is there."""
+    """Return the ranges of a lab that holds `part` of a cluster, of `known` families; `outside`: who else is there."""
     pods = _pods(files, part, known, cluster_cidr)
     services = _services(files, part)
     taken: list[Network] = [*pods.values(), *services.values()]
     taken += [ip_network(one) for one in _addresses(files, part, outside)]
     taken += [network for node in files.nodes for network in pod_cidrs(node)]
-    clients = _free(known, taken)
-    nodes = _free(known, [*taken, *clients])
+    clients = free(known, taken)
+    nodes = free(known, [*taken, *clients])
     if not services:
         services = {known[0]: ip_network(_DEFAULT_SERVICES[known[0]])}
     return Ranges(
@@ -121,7 +120,7 @@ def _addresses(files: ClusterFiles, part: Part, outside: Iterable[IPAddress]) ->
         yield from pod_addresses(pod)
 
 
-def _free(known: Sequence[Family], taken: Sequence[Network]) -> list[Network]:
+def free(known: Sequence[Family], taken: Sequence[Network]) -> list[Network]:
     """Return a range of each family that none of `taken` has a part of."""
     found = []
     for family in known:
@@ -137,18 +136,3 @@ def _free(known: Sequence[Family], taken: Sequence[Network]) -> list[Network]:
 
 def _overlap(one: Network, other: Network) -> bool:
     return one.version == other.version and one.overlaps(other)
-
-
-def bridged(pods: Iterable[Pod], nodes: Iterable[Node]) -> bool:
-    """Return whether every pod is where a bridge has its pods: in its node's own range, and not at its .0 or .1."""
-    given: dict[str, tuple[IPNetwork, ...]] = {node.metadata.name: pod_cidrs(node) for node in nodes}
-    every = [network for mine in given.values() for network in mine]
-    if len(set(every)) < len(every):
-        return False
-    edges = {edge for network in every for edge in (network.network_address, gateway(network))}
-    return all(
-        address not in edges and any(address in network for network in given[pod.spec.node_name])
-        for pod in pods
-        if not pod.spec.host_network
-        for address in pod_addresses(pod)
-    )
