@@ -16,7 +16,6 @@ from lab.model.kubernetes import (
     EndpointConditions,
     EndpointPort,
     EndpointSlice,
-    KubeProxyConfiguration,
     LoadBalancerIngress,
     LoadBalancerStatus,
     Node,
@@ -33,6 +32,7 @@ from lab.model.kubernetes import (
 )
 from lab.model.lab import Lab, LabMeta, LabSpec, Mode, Release, Variant
 from lab.model.labels import SERVICE_NAME
+from lab.model.proxy_config import KubeProxyConfiguration
 
 NAMES = ("web", "echo", "db", "api")
 NODES = ("node-1", "node-2")

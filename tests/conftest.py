@@ -55,3 +55,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for_root = [item for item in items if item.get_closest_marker("root")]
         items[:] = [item for item in items if item not in for_root]
         config.hook.pytest_deselected(items=for_root)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this test state folders of its own, so that tests beside it see other labs than it does."""
+    place = tmp_path / "runtime"
+    place.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    monkeypatch.delenv("HAIRPIN_LAB", raising=False)
+    return place

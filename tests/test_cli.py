@@ -14,6 +14,7 @@ import pytest
 
 from lab import catalogue
 from lab.cli import namespace
+from tests import commandline
 
 ROOT = Path(__file__).parents[1]
 ERRORS = sorted((ROOT / "tests/golden/errors").glob("*.yaml"))
@@ -28,27 +29,21 @@ program.run(["invoke", *sys.argv[1:]])
 """
 
 
-@pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give state folders of our own, which have to stay empty."""
-    place = tmp_path / "runtime"
-    place.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
-    monkeypatch.delenv("HAIRPIN_LAB", raising=False)
-    return place
+def invoke(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return commandline.run(*words, cwd=cwd)
 
 
 def ended(argv: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
-def invoke(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return ended([sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words], cwd)
+def invoke_itself(*words: str) -> subprocess.CompletedProcess[str]:
+    return ended([sys.executable, "-m", "invoke", *words], ROOT)
 
 
-def hairpin(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    code = "import sys; sys.argv[0] = 'hairpin'; from lab.cli import main; main()"
-    return ended([sys.executable, "-c", code, *words], cwd)
+def hairpin_itself(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the console script that is installed beside the interpreter."""
+    return ended([str(Path(sys.executable).parent / "hairpin"), *words], cwd)
 
 
 # --- help, lists, completion -----------------------------------------------------------------------------------------
@@ -78,9 +73,17 @@ def test_help_shows_each_option_with_its_explanation() -> None:
         assert " ".join(text.split()) in shown
 
 
-@pytest.mark.parametrize("words", [("lab.curl", "--help"), ("lab.exec", "web-1", "--help")])
+@pytest.mark.parametrize("words", [(task, "--help") for task in TASKS] + [("lab.exec", "web-1", "--help")])
 def test_help_is_given_behind_a_task_too_whatever_arguments_are_missing(words: tuple[str, ...]) -> None:
-    assert invoke(*words).stdout == invoke("--help", words[0]).stdout
+    before, after = invoke("--help", words[0]), invoke(*words)
+    assert after.returncode == 0
+    assert after.stdout == before.stdout
+
+
+def test_invoke_gives_it_there_too() -> None:
+    before, after = invoke_itself("--help", "lab.exec"), invoke_itself("lab.exec", "web-1", "--help")
+    assert "--lab=STRING" in before.stdout
+    assert after.stdout == before.stdout
 
 
 def test_the_list_has_a_line_for_each_task() -> None:
@@ -96,7 +99,7 @@ def test_tasks_and_options_are_completed() -> None:
         name for name in TASKS if name.startswith("lab.")
     ]
     options = set(invoke("--complete", "--", "lab.up", "--").stdout.split())
-    assert {"--lab", "--mode", "--iptables", "--hairpin-mode", "--dry-run", "--json"} <= options
+    assert {"--lab", "--mode", "--iptables", "--hairpin-mode", "--plugin", "--overlay", "--dry-run"} <= options
 
 
 def test_the_topologies_are_listed_with_what_they_show() -> None:
@@ -119,27 +122,14 @@ def test_a_title_is_the_readmes_heading_without_the_name(tmp_path: Path) -> None
 # --- the console script ----------------------------------------------------------------------------------------------
 
 
-def test_the_console_script_has_the_same_tasks_in_any_folder(tmp_path: Path) -> None:
-    mine, theirs = hairpin("--list", cwd=tmp_path), invoke("--list")
-    assert mine.returncode == 0
+def test_the_console_script_and_invoke_have_the_same_tasks_in_any_folder(tmp_path: Path) -> None:
+    mine, theirs = hairpin_itself("--list", cwd=tmp_path), invoke_itself("--list")
+    assert mine.returncode == theirs.returncode == 0
     assert [line.split() for line in mine.stdout.splitlines()[1:]] == [
         line.split() for line in theirs.stdout.splitlines()[1:]
     ]
-    assert hairpin("lab.topologies", cwd=tmp_path).stdout == invoke("lab.topologies").stdout
-    assert "sysctl" in hairpin("lab.up", "clusterip", "--dry-run", cwd=tmp_path).stdout
-
-
-def test_the_console_script_is_installed_beside_the_interpreter(tmp_path: Path) -> None:
-    script = Path(sys.executable).parent / "hairpin"
-    assert ended([str(script), "lab.topologies"], tmp_path).stdout == invoke("lab.topologies").stdout
-
-
-@pytest.mark.parametrize("task", ["lab.up", "lab.curl", "lab.exec", "lab.status"])
-def test_the_console_script_helps_wherever_help_is_asked_for(task: str, tmp_path: Path) -> None:
-    before, after = hairpin("--help", task, cwd=tmp_path), hairpin(task, "--help", cwd=tmp_path)
-    assert after.returncode == 0
-    assert after.stdout == before.stdout
-    assert "--lab=STRING" in after.stdout
+    assert hairpin_itself("lab.topologies", cwd=tmp_path).stdout == invoke_itself("lab.topologies").stdout
+    assert "sysctl" in hairpin_itself("lab.up", "clusterip", "--dry-run", cwd=tmp_path).stdout
 
 
 # --- what a command loads --------------------------------------------------------------------------------------------
@@ -191,7 +181,7 @@ def test_every_mistake_of_a_file_is_told_at_once_and_nothing_is_built(runtime: P
     ("name", "message"),
     [
         ("clustrip", "did you mean clusterip?"),
-        ("./clusterip-not-here", "neither a topology (clusterip, hairpin, nodeport or octopus) nor a file or folder"),
+        ("./clusterip-not-here", "neither a topology (clusterip, "),
         ("nothing-like-it-at-all", "`invoke lab.topologies` says what each one shows"),
         ("-x", "'-x': expected a topology, not an option\n  hint: `invoke --help lab.up` lists the options"),
         ("", "an empty text: expected a topology"),
@@ -241,12 +231,12 @@ def test_words_that_make_no_command_are_invokes_own_to_refuse(runtime: Path, wor
     assert list(runtime.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["-x", "../x", "X", "a" * 64])
+@pytest.mark.parametrize("name", ["-x", "../x", "a/b", "X", "a" * 64, "a b", "é", "a\nb"])
 def test_a_lab_name_that_cannot_be_one_is_refused(runtime: Path, name: str) -> None:
     for words in (["lab.down"], ["lab.status"], ["lab.up", "clusterip"]):
         done = invoke(*words, f"--lab={name}")
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"lab name '{name}': expected at most 63 lower-case letters" in done.stderr
+        assert f"lab name {name!r}: expected at most 63 lower-case letters" in done.stderr
     assert list(runtime.iterdir()) == []
 
 

@@ -10,11 +10,10 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
-from lab import catalogue
+from lab import catalogue, topology
 from lab.cli import namespace
 from lab.model import kubernetes
 from lab.model.lab import Lab
-from lab.parse import topology
 from tests import consoles
 
 ROOT = consoles.ROOT
@@ -46,7 +45,7 @@ def spelt(kind: type[Struct]) -> set[str]:
 
 def test_the_readme_names_every_command() -> None:
     commands = text_of("README.md").partition("| command | what it does |")[2].partition("\n\n")[0]
-    rows = set(re.findall(r"^\| `([a-z.]+)", commands, re.MULTILINE))
+    rows = set(re.findall(r"^\| `([a-z.-]+)", commands, re.MULTILINE))
     assert rows == set(namespace.task_names)
 
 

@@ -21,7 +21,7 @@ from lab.parse import saved_rules
 from lab.proxy import installed
 from lab.proxy.partial import of_service
 from lab.report import rules as report
-from tests.test_sync import NODE, iptables_rules, rules_of, saved, with_services
+from tests.transactions import NODE, iptables_rules, rules_of, saved, with_services
 
 WEB, DB = ("default", "web"), ("default", "db")
 

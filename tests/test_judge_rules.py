@@ -105,10 +105,17 @@ COMMIT
 
 
 def test_rules_of_kube_proxys_chains_count_when_their_packets_rise() -> None:
-    before, after = (list(rules.counts(iptables_save.read(SAVED % number, "x")[0])) for number in (3, 4))
-    assert before == [("KUBE-MARK-MASQ > MARK", 1), (f"{SVC} > KUBE-MARK-MASQ", 3), (f"{SVC} > none", 0)]
+    before, after = (rules.counts(iptables_save.read(SAVED % number, "x")[0]) for number in (3, 4))
+    assert before == {"KUBE-MARK-MASQ > MARK": 1, f"{SVC} > KUBE-MARK-MASQ": 3, f"{SVC} > none": 0}
     assert rules.risen(before, after) == (f"{SVC} > KUBE-MARK-MASQ",)
     assert rules.risen(before, before) == ()
+    del before[f"{SVC} > KUBE-MARK-MASQ"]  # somebody has put it there meanwhile
+    assert rules.risen(before, after) == (f"{SVC} > KUBE-MARK-MASQ",)
+
+
+def test_rules_of_one_name_count_together() -> None:
+    twice = SAVED.replace("COMMIT", f"[5:300] -A {SVC} -m comment --comment other -g KUBE-MARK-MASQ\nCOMMIT")
+    assert rules.counts(iptables_save.read(twice % 3, "x")[0])[f"{SVC} > KUBE-MARK-MASQ"] == 8
 
 
 def test_rules_are_expected_where_rules_count() -> None:
@@ -168,6 +175,30 @@ def test_enough_requests_are_made_to_see_that_they_do_not_stick(endpoints: int) 
     number = shares.requests_to_stick(endpoints)
     assert endpoints ** (1 - number) <= shares.FALSE_ALARM < endpoints ** (2 - number)
     assert judge.requests_needed(expect(shares="one"), Resolved(endpoints=("x",) * endpoints)) == number
+
+
+def test_what_a_fair_choice_may_lead_to_as_well_is_asked_as_often_as_rules_that_out() -> None:
+    some = expect(answer={"by": "web-1"})
+    assert judge.requests_needed(some, RESOLVED) == shares.requests_to_rule_out(1 / 2) == 20
+    assert judge.requests_needed(some, RESOLVED, askers=3) == 7
+    assert judge.requests_needed(expect(answer={"by": ["web-2", "web-1"]}), RESOLVED) == 1
+    assert judge.requests_needed(some, Resolved(endpoints=("web-1",))) == 1
+    assert judge.requests_needed(expect(answer={"by": "web-9"}), RESOLVED) == 1
+    assert judge.requests_needed(expect(answer={"again": True}), RESOLVED) == 20
+    assert judge.requests_needed(expect(answer={"again": True}), RESOLVED, askers=24) == 1
+    assert judge.requests_needed(expect(answer={"again": True, "by": "web-1"}), Resolved(endpoints=("web-1",))) == 1
+
+
+@pytest.mark.parametrize("chance", [1 / 2, 2 / 3, 0.03])
+def test_luck_is_ruled_out_when_it_would_take_one_in_a_million(chance: float) -> None:
+    number = shares.requests_to_rule_out(chance)
+    assert chance**number <= shares.FALSE_ALARM < chance ** (number - 1)
+
+
+def test_who_is_asked_again_and_again_must_be_the_same_each_time() -> None:
+    twice = Observation(replies=(REPLY, replace(REPLY, pod="web-2")), askers=("a", "a"))
+    assert not again(twice, {"a": "web-1"}, wanted=True)
+    assert again(twice, {"a": "web-1"}, wanted=False)
 
 
 def test_that_one_pod_answers_is_asked_as_often_as_if_there_were_a_second_one() -> None:

@@ -11,48 +11,23 @@ import pytest
 
 from lab import catalogue, topology
 from lab.errors import TopologyError
-from lab.model.ruleset import Ruleset, TableName
-from lab.model.service import Endpoint, ServiceUnit
+from lab.model.ruleset import Ruleset
 from lab.proxy.changed import large
 from lab.proxy.classic import render
-from lab.proxy.config import Detector, ProxyConfig
+from lab.proxy.config import ProxyConfig
 from lab.proxy.iptables import LARGE_CLUSTER
 from lab.proxy.node import node_rules, node_sysctls
+from tests.rendered_iptables import COMMENT, HASH, SEP_HERE, SEP_THERE, rules
+from tests.units import CONFIG, HERE, THERE, VIPS, WEB
 
-HERE = Endpoint(address=ip_address("10.244.1.2"), port=8080, node="node-1")
-THERE = Endpoint(address=ip_address("10.244.2.2"), port=8080, node="node-2")
-WEB = ServiceUnit(
-    namespace="default",
-    name="web",
-    port_name="http",
-    protocol="TCP",
-    cluster_ip=ip_address("10.96.0.10"),
-    port=80,
-    endpoints=(HERE, THERE),
-)
-CONFIG = ProxyConfig(
-    node="node-1",
-    family="ipv4",
-    address=ip_address("192.168.0.10"),
-    detector=Detector(network=ip_network("10.244.0.0/16")),
-)
-HASH = "CDGGSHYLG3RE2FKL"
-SEP_HERE, SEP_THERE = "KUBE-SEP-UIQK3OSOSTRHRPBX", "KUBE-SEP-4EX2N4PG4ASNZOBF"
-COMMENT = '-m comment --comment "default/web:http'
 LOCAL = "-m addrtype --src-type LOCAL"
 HALF = "-m statistic --mode random --probability 0.50000000000"
 REJECT = "-j REJECT --reject-with icmp-port-unreachable"
-VIP = ip_address("203.0.113.11")
+VIP = VIPS[0]
 
 
 def rendered(config: ProxyConfig = CONFIG, **changes: Any) -> Ruleset:  # noqa: ANN401
     return render([replace(WEB, **changes)], config)
-
-
-def rules(ruleset: Ruleset, table: TableName, name: str) -> list[str]:
-    chain = ruleset.chain(table, name)
-    assert chain is not None, f"no chain {name} in {table}"
-    return list(chain.rules)
 
 
 def test_what_shall_be_dropped_is_marked_and_dropped_on_input_and_output_alone() -> None:

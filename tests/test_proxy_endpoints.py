@@ -6,8 +6,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from lab.model.service import Endpoint, ServiceUnit
+from lab.model.service import Endpoint
 from lab.proxy.endpoints import Selection, select
+from tests.units import web
 
 # r ready, s serving, t terminating; then the node; then hints: @zone, #node
 READY, UNREADY, DRAINING, GONE = "rs", "", "st", "t"
@@ -31,13 +32,7 @@ def _endpoint(number: int, state: str, node: str, *hints: str) -> Endpoint:
 
 
 def chosen(*words: str, policy: str = "", node_port: int = 0, zone: str = "zone-a") -> Selection:
-    unit = ServiceUnit(
-        namespace="default",
-        name="web",
-        port_name="http",
-        protocol="TCP",
-        cluster_ip=ip_address("10.96.0.10"),
-        port=80,
+    unit = web(
         node_port=node_port,
         internal_local="int" in policy,
         external_local="ext" in policy,

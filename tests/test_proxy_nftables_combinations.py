@@ -16,7 +16,8 @@ import pytest
 from lab.model.nft_ruleset import NftRuleset
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy.nftables import render
-from tests.test_proxy_nftables import BASE, CONFIG, EP_HERE, EP_THERE, HERE, RANGES, THERE, VIPS, WEB, elements, own
+from tests.rendered_nftables import BASE, CONFIG, EP_HERE, EP_THERE, elements, own
+from tests.units import HERE, RANGES, THERE, VIPS, WEB
 
 DRAINING_HERE, DRAINING_THERE = (replace(one, ready=False, terminating=True) for one in (HERE, THERE))
 DEAD = replace(HERE, ready=False, serving=False, terminating=True)

@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci/run"]
 
+LARGE = ROOT / "topologies/large"
+
 # Answers as an interpreter does to `-c` (its path), `-m venv` (makes one like itself) and `-m pip` (notes it, and fails
 # when told to).
 PYTHON = """\
@@ -202,3 +204,8 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
     names = {re.split(r"[<>=~; ]", requirement)[0].lower() for requirement in wanted}
     pinned = set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.txt").read_text(encoding="ascii"), re.MULTILINE))
     assert names <= pinned
+
+
+def test_the_large_topology_is_what_its_script_prints() -> None:
+    made = subprocess.run(["/bin/sh", LARGE / "make.sh"], capture_output=True, text=True, check=True)
+    assert made.stdout == (LARGE / "lab.yaml").read_text(encoding="utf-8")

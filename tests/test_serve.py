@@ -50,7 +50,8 @@ class Pods:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
 
     def end(self) -> None:
-        self.call(self.server.close_all)
+        for pod in tuple(self.server._pods):
+            self.call(self.server.close, *pod)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
         self.loop.run_until_complete(asyncio.sleep(0))  # closed transports say goodbye

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,12 @@ def run(folder: Path, tests: str, allowed: str, *options: str) -> tuple[int, str
     (folder / "skips.txt").write_text(allowed)
     (folder / "test_it.py").write_text(tests)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), *options]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # what is installed beside it has no say, and costs
+    done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["here", "spread"])
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")], ids=["here", "spread"])
 def test_a_skip_and_an_expected_failure_fail_the_run_and_are_named(tmp_path: Path, options: tuple[str, ...]) -> None:
     status, output = run(tmp_path, SKIPPED, "", *options)
     assert status == 1

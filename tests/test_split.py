@@ -15,7 +15,7 @@ from lab.model.cluster import Cluster
 from lab.model.ruleset import Place
 from lab.proxy import partial, sync, sync_iptables, sync_nftables
 from tests.changing import changed, empty, generator
-from tests.test_sync import NODE, Chains, Table, iptables_of, iptables_rules, nft_of, restore
+from tests.transactions import NODE, Chains, Table, iptables_of, iptables_rules, nft_of, restore
 
 if TYPE_CHECKING:
     import pytest

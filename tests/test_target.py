@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from lab import edits
+from lab import edits, observe
 from lab.errors import TopologyError
 from lab.parse.target import Destination, destination, names, node, sources, target
 from lab.topology import read
@@ -192,6 +192,7 @@ def test_a_headless_service_is_the_first_ready_pod_of_it_and_translates_no_port(
     unready = edits.condition(CLUSTER, "web-1", "unready", now="")
     assert str(destination(unready, "svc/db").address) == "10.244.2.2"
     assert names(CLUSTER)[ip_address("10.244.1.2")] == "web-1"
+    assert observe.request(CLUSTER, "client-a", "svc/db", port=None, protocol="tcp")[1] == ("web-1",)
 
 
 def test_the_protocol_chooses_among_the_ports() -> None:

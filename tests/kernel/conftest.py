@@ -47,16 +47,6 @@ def invocation(*words: str) -> list[str]:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give this test state folders of its own, so that tests beside it see other labs than it does."""
-    place = tmp_path / "runtime"
-    place.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
-    monkeypatch.delenv("HAIRPIN_LAB", raising=False)
-    return place
-
-
-@pytest.fixture
 def invoke(runtime: Path) -> Iterator[Invoke]:
     """Give `invoke("lab.up", "clusterip")`: a task's exit status and output. What still stands afterwards is ended.
 
@@ -96,12 +86,13 @@ def lab(invoke: Invoke) -> Callable[..., Invoke]:
     return build
 
 
-QUICK = {"test_capsule", "test_build", "test_traffic"}
+QUICK = {"test_build", "test_capsule", "test_loaded", "test_reach", "test_traffic"}
 """The modules that `scripts/test --quick` runs of this folder; each takes seconds."""
 
 
 ONCE = {"test_check", "test_classic", "test_gallery", "test_oracle_nftables", "test_proxy_render", "test_walk"}
-"""The modules whose outcome does not depend on who runs them; test_oracle loads rules as every user."""
+"""The modules whose outcome does not depend on who runs them; test_oracle loads rules as every user. So it is with what
+is about one topology: README.md's commands are run as every user."""
 
 
 FIRST = {"", "clusterip", "hairpin", "nodeport", "octopus"}
@@ -123,7 +114,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if item.path.stem not in QUICK:
             item.add_marker("slow")
-        if item.path.stem in ONCE:
+        if item.path.stem in ONCE or topology_of(item):
             item.add_marker("once")
         if topology_of(item) not in FIRST:
             item.add_marker("gallery")

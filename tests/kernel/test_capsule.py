@@ -15,6 +15,7 @@ import pytest
 
 from lab.errors import KernelError
 from lab.kernel import capsule, join, netns
+from lab.kernel.fork import die_with
 
 from .conftest import WAITS
 
@@ -120,7 +121,7 @@ def test_who_asks_too_late_to_die_with_a_process_ends_at_once() -> None:
     os.waitpid(parent, 0)
     child = os.fork()
     if child == 0:
-        join._die_with(gone, signal.SIGKILL)
+        die_with(gone, signal.SIGKILL)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 75
     os.close(gone)

@@ -13,16 +13,17 @@ from typing import TypeAlias
 import pexpect
 import pytest
 
-from .conftest import Invoke, invocation
+from .conftest import Invoke, invocation, lab_of_module
 
 Lab = Callable[..., Invoke]
 Shell: TypeAlias = "pexpect.spawn[str]"
 
 
-@pytest.fixture
-def clusterip(lab: Lab) -> Invoke:
-    """Give tasks on a lab `clusterip` that stands."""
-    return lab("clusterip")
+@pytest.fixture(scope="module")
+def clusterip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Invoke]:
+    """Give tasks on a lab `clusterip` that stands for all tests of this module that leave it as it is."""
+    with lab_of_module(tmp_path_factory, "clusterip") as invoke:
+        yield invoke
 
 
 @pytest.mark.parametrize(
@@ -163,10 +164,11 @@ def test_our_own_commands_work_inside(shell: Shell) -> None:
     shell.expect(r"200 +web-[12]")
 
 
-def test_a_shell_ends_with_its_lab(clusterip: Invoke) -> None:
+def test_a_shell_ends_with_its_lab(lab: Lab) -> None:
+    invoke = lab("clusterip")
     with _shell("node-1") as shell:
         shell.expect_exact("clusterip:node-1:")
-        assert clusterip("lab.down").returncode == 0
+        assert invoke("lab.down").returncode == 0
         shell.expect(pexpect.EOF)
         shell.close()
         assert shell.exitstatus == 128 + signal.SIGKILL

@@ -185,11 +185,18 @@ def test_what_a_child_raises_is_raised_and_the_others_are_told_to_end(tmp_path: 
     assert (tmp_path / "told").exists()
 
 
+def test_a_lab_of_the_name_that_stands_already_is_not_taken_for_the_gallerys_own(invoke: Invoke) -> None:
+    assert invoke("lab.up", "hairpin", "--lab", "mine").returncode == 0
+    tried = gallery.trial("clusterip", "iptables", "mine", lambda: catalogue.choose("clusterip"))
+    assert tried.error.startswith("lab 'mine' stands already; expected another name")
+    assert [(row.name, row.topology) for row in session.rows()] == [("mine", "hairpin")]
+
+
 def test_a_lab_that_passes_ends_with_its_block_even_by_an_error(runtime: Path) -> None:
     chosen = catalogue.choose("hairpin")
 
     def fails_in_a_lab() -> None:
-        with gallery.passing(chosen, name="short", source="hairpin") as lab:
+        with session.passing(chosen.cluster, name="short", source="hairpin") as lab:
             assert session.attach("short").record.keeper == lab.record.keeper
             refusal()
 

@@ -156,7 +156,7 @@ def test_a_killed_keeper_takes_everything_with_it(invoke: Invoke, runtime: Path)
 @pytest.mark.parametrize("seed", [1])
 def test_a_building_killed_at_any_moment_leaves_nothing(invoke: Invoke, runtime: Path, seed: int) -> None:
     begun = time.monotonic()
-    assert invoke("lab.up", "clusterip").returncode == 0
+    subprocess.run(invocation("lab.up", "clusterip"), stdout=subprocess.DEVNULL, check=True)
     duration_s = time.monotonic() - begun
     invoke("lab.down")
     _wait_for_all_children()
@@ -280,11 +280,3 @@ def test_a_state_folder_that_is_not_ours_is_refused(invoke: Invoke, runtime: Pat
     assert done.returncode == 2
     assert "expected a folder of your own with mode 0700" in done.stderr
     assert list(elsewhere.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "-x", "a" * 64, "a b", "é", "a\nb"])
-def test_a_lab_name_cannot_be_a_path_or_an_option(invoke: Invoke, runtime: Path, name: str) -> None:
-    done = invoke("lab.up", "clusterip", f"--lab={name}")
-    assert done.returncode == 2
-    assert "expected at most 63 lower-case letters" in done.stderr
-    assert list(runtime.iterdir()) == []

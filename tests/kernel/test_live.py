@@ -4,67 +4,22 @@ from __future__ import annotations
 
 import json
 import select
-import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lab import edits, installed, live, session, state, sync
-from lab.errors import HostError, KernelError
+from lab import edits, installed, live, session, state
+from lab.errors import HostError
 from lab.model.cluster import Cluster
+from tests.kernel.living import NODE_3, Lab, each_mode, no_progress, objects, scaled, service, who
+from tests.kernel.printed import ok, refused
 
-from .conftest import ROOT, Invoke, invocation
-
-Lab = Callable[..., Invoke]
-MODES = {
-    "iptables-nft": ("--iptables", "nft"),
-    "iptables-legacy": ("--iptables", "legacy"),
-    "nftables": ("--mode", "nftables"),
-}
-each_mode = pytest.mark.parametrize("options", MODES.values(), ids=MODES)
-NODE_3 = "apiVersion: v1\nkind: Node\nmetadata: {name: node-3}\n"
-
-
-def service(name: str, *, port: int = 80, target: str = "http", selector: str = "{app: web}") -> str:
-    spec = f"{{selector: {selector}, ports: [{{port: {port}, targetPort: {target}}}]}}"
-    return f"apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {spec}\n---\n"
-
-
-def ok(done: subprocess.CompletedProcess[str]) -> str:
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Traceback" not in done.stderr
-    return done.stderr
-
-
-def who(invoke: Invoke, to: str = "svc/web", count: int = 60, *, source: str = "client-a") -> Counter[str]:
-    """Return how many requests each pod answered, through sockets; "" those that nobody did."""
-    words = ("lab.curl", source, to, "--count", str(count), "--local-port", "0", "--timeout", "1.5", "--json")
-    replies = json.loads(invoke(*words).stdout)["replies"]
-    return Counter(reply.get("pod") or "" for reply in replies)
-
-
-def objects(invoke: Invoke) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(ok(invoke("lab.status", "--json")))
-
-
-def scaled(replicas: int) -> Callable[[Cluster], Cluster]:
-    return lambda cluster: edits.scale(cluster, "web", replicas)
-
-
-def no_progress(_what: str, _done: int, _total: int) -> None:
-    pass
+from .conftest import ROOT, invocation
 
 
 @each_mode
@@ -72,11 +27,11 @@ def test_a_service_that_is_applied_answers_and_one_that_is_deleted_does_not(lab:
     invoke = lab("clusterip", *options)
     done = invoke("lab.apply", "-", stdin=service("api", port=8000))
     assert ok(done).strip() == "Service api created: 10.96.0.12, 2 endpoints"
-    assert set(who(invoke, "svc/api")) == {"web-1", "web-2"}
+    assert who(invoke, "svc/api") == {"web-1", "web-2"}
     assert ok(invoke("lab.exec", "client-a", "curl -s http://api:8000/hostname")).startswith("web-")
     assert ok(invoke("lab.delete", "svc", "api")).strip() == "Service api deleted"
-    assert set(who(invoke, "http://10.96.0.12:8000/", 2)) == {""}
-    assert set(who(invoke)) == {"web-1", "web-2"}
+    assert who(invoke, "http://10.96.0.12:8000/", 2) == {""}
+    assert who(invoke) == {"web-1", "web-2"}
 
 
 @each_mode
@@ -85,14 +40,14 @@ def test_scaling_changes_who_answers(lab: Lab, options: tuple[str, ...]) -> None
     text = ok(invoke("lab.scale", "web", "4"))
     assert "pod web-3 created on node-2 10.244.2.3\n" in text
     assert "Service web has 4 endpoints, 2 before\n" in text
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3", "web-4"}
+    assert who(invoke) == {"web-1", "web-2", "web-3", "web-4"}
     assert "pod web-2 deleted\n" in ok(invoke("lab.scale", "web", "1"))
-    assert set(who(invoke)) == {"web-1"}
+    assert who(invoke) == {"web-1"}
     assert [pod["name"] for pod in objects(invoke)["pods"]] == ["web-1", "client-a"]
     ok(invoke("lab.scale", "web", "0"))
     assert invoke("lab.exec", "client-a", "curl -s -m 3 web").returncode == 7  # refused
     ok(invoke("lab.scale", "web", "2"))
-    assert set(who(invoke)) == {"web-1", "web-2"}
+    assert who(invoke) == {"web-1", "web-2"}
 
 
 @each_mode
@@ -102,13 +57,13 @@ def test_a_pod_that_is_not_ready_is_not_asked_and_a_terminating_one_only_for_wan
     invoke = lab("clusterip", *options)
     done = ok(invoke("lab.condition", "web-1", "unready"))
     assert done.splitlines()[:2] == ["pod web-1 is not ready", "Service web has 1 ready of 2 endpoints, 2 before"]
-    assert set(who(invoke)) == {"web-2"}
+    assert who(invoke) == {"web-2"}
     ok(invoke("lab.condition", "web-1", "ready"))
-    assert set(who(invoke)) == {"web-1", "web-2"}
+    assert who(invoke) == {"web-1", "web-2"}
     assert "pod web-1 is terminating, still serving" in ok(invoke("lab.condition", "web-1", "terminating"))
-    assert set(who(invoke)) == {"web-2"}
+    assert who(invoke) == {"web-2"}
     ok(invoke("lab.condition", "web-2", "unready"))
-    assert set(who(invoke)) == {"web-1"}  # a terminating endpoint that serves, since none is ready
+    assert who(invoke) == {"web-1"}  # a terminating endpoint that serves, since none is ready
     ok(invoke("lab.condition", "web-1", "unready"))
     assert invoke("lab.exec", "client-a", "curl -s -m 3 web").returncode == 7
 
@@ -118,10 +73,10 @@ def test_a_node_comes_and_goes(lab: Lab, options: tuple[str, ...]) -> None:
     invoke = lab("clusterip", *options)
     assert ok(invoke("lab.apply", "-", stdin=NODE_3)).strip() == "node node-3 created: 192.168.0.12"
     assert "pod web-3 created on node-3 10.244.3.2" in ok(invoke("lab.scale", "web", "3"))
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
-    assert set(who(invoke, source="node-3")) == {"web-1", "web-2", "web-3"}
+    assert who(invoke) == {"web-1", "web-2", "web-3"}
+    assert who(invoke, source="node-3") == {"web-1", "web-2", "web-3"}
     assert "pod web-4 created on node-2 10.244.2.3" in ok(invoke("lab.delete", "node", "node-3"))
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-4"}
+    assert who(invoke) == {"web-1", "web-2", "web-4"}
     assert "node-3" not in ok(invoke("lab.exec", "router", "ls /run/netns && ip route"))
     assert "10.244.3.0" not in ok(invoke("lab.exec", "router", "ip route"))
 
@@ -130,7 +85,7 @@ def test_a_pod_that_moves_is_another_one_of_its_name(lab: Lab) -> None:
     invoke = lab("clusterip")
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: client-a}\nspec: {nodeName: node-2}\n"
     assert ok(invoke("lab.apply", "-", stdin=text)) == "pod client-a replaced by another one on node-2 10.244.2.3\n"
-    assert set(who(invoke)) == {"web-1", "web-2"}
+    assert who(invoke) == {"web-1", "web-2"}
 
 
 def test_a_deleted_pod_of_a_deployment_is_made_up_for(lab: Lab) -> None:
@@ -139,7 +94,7 @@ def test_a_deleted_pod_of_a_deployment_is_made_up_for(lab: Lab) -> None:
         "pod web-1 deleted",
         "pod web-3 created on node-1 10.244.1.4",
     ]
-    assert set(who(invoke)) == {"web-2", "web-3"}
+    assert who(invoke) == {"web-2", "web-3"}
 
 
 def test_the_names_of_what_is_new_resolve_in_a_shell_that_was_open_before(lab: Lab) -> None:
@@ -190,14 +145,14 @@ def test_two_commands_at_once_both_come_to_pass(lab: Lab) -> None:
     several = [subprocess.Popen(invocation(*each), stdout=subprocess.DEVNULL) for each in words]
     assert [one.wait(30) for one in several] == [0, 0, 0]
     assert [row["name"] for row in objects(invoke)["services"]] == ["web"]
-    assert set(who(invoke, count=100)) == {"web-2", "web-3", "web-4"}
+    assert who(invoke) == {"web-2", "web-3", "web-4"}
 
 
 def test_drift_waits_for_a_change_that_is_under_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab("clusterip")
     with state.locked("clusterip"), monkeypatch.context() as patch:
         patch.setattr(state, "PATIENCE_S", 0.0)
-        with pytest.raises(HostError, match="another command is changing it"):
+        with pytest.raises(HostError, match="another command is changing or checking it"):
             installed.drift(session.attach())
     assert not any(one.differences for one in installed.drift(session.attach()))
 
@@ -206,7 +161,7 @@ def test_a_lab_is_changed_from_inside_of_it_too(lab: Lab) -> None:
     invoke = lab("clusterip")
     line = " ".join(invocation("lab.scale", "web", "3"))
     assert "pod web-3 created" in ok(invoke("lab.exec", "node-1", line))
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
+    assert who(invoke) == {"web-1", "web-2", "web-3"}
     ok(invoke("lab.scale", "web", "2"))
 
 
@@ -218,113 +173,6 @@ def test_an_expectation_whose_pod_is_gone_fails_and_says_so(lab: Lab) -> None:
     assert done.returncode == 1
     assert any(one["what"] == "names" and "there is no pod 'web-2'" in one["observed"] for one in findings)
 
-
-# --- when something goes wrong in the middle -------------------------------------------------------------------------
-
-
-def left(invoke: Invoke) -> tuple[str, str]:
-    """Return the namespaces and node-1's rules without counters."""
-    names = ok(invoke("lab.exec", "router", "ls /run/netns"))
-    rules = ok(invoke("lab.exec", "node-1", "iptables-save -t nat | grep ^-A | sort"))
-    return names, rules
-
-
-def test_what_the_kernel_refuses_is_undone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    invoke = lab("clusterip")
-    before = left(invoke)
-
-    def refuses(_: Cluster, new: Cluster) -> None:
-        sync.full(new, [new.nodes[0].metadata.name])
-        raise KernelError("no such luck")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sync, "partial", refuses)
-        with pytest.raises(KernelError, match="no such luck") as caught:
-            live.change(session.attach(), scaled(3), no_progress)
-    assert caught.value.hint == "nothing is changed: what had been done is undone"
-    assert left(invoke) == before
-    assert state.find(None).pending is None
-    ok(invoke("lab.scale", "web", "3"))
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
-
-
-CUT_OFF = """
-import os, sys
-from lab import edits, live, session, sync
-whole = sync.partial
-
-def stops(old, new):
-    if sys.argv[2] == "late":
-        whole(old, new)
-    os.write(1, b"here")
-    os.read(0, 1)
-
-sync.partial = stops
-live.change(session.attach(), lambda cluster: edits.scale(cluster, "web", int(sys.argv[1])), lambda *_: None)
-"""
-
-
-@pytest.mark.parametrize("when", ["early", "late"])
-@pytest.mark.parametrize("replicas", [1, 4])
-def test_what_a_killed_command_left_is_put_right_by_the_next_one(lab: Lab, replicas: int, when: str) -> None:
-    invoke = lab("clusterip")
-    words = [sys.executable, "-c", CUT_OFF, str(replicas), when]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
-        assert command.stdout is not None
-        assert command.stdout.read(4) == b"here"
-        command.kill()
-    assert state.find(None).pending is not None
-    done = invoke("lab.scale", "web", "3")
-    assert done.returncode == 0, done.stderr
-    assert "an earlier change had been cut off" in done.stderr
-    assert set(who(invoke, count=100)) == {"web-1", "web-2", "web-3"}
-    assert ok(invoke("lab.exec", "router", "ls /run/netns")).split() == sorted(
-        ["router", "node-1", "node-2", "client", "client-a", "web-1", "web-2", "web-3"]
-    )
-    ok(invoke("lab.down"))
-
-
-def test_a_full_sync_puts_a_change_that_was_cut_off_right_as_well(lab: Lab) -> None:
-    invoke = lab("clusterip")
-    before = left(invoke)
-    words = [sys.executable, "-c", CUT_OFF, "4", "late"]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
-        assert command.stdout is not None
-        assert command.stdout.read(4) == b"here"
-        command.kill()
-    ok(invoke("lab.sync"))
-    assert left(invoke) == before
-    assert state.find(None).pending is None
-
-
-def test_a_lab_that_was_cut_off_in_a_change_can_be_ended(lab: Lab, runtime: Path) -> None:
-    invoke = lab("clusterip")
-    words = [sys.executable, "-c", CUT_OFF, "4", "late"]
-    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
-        assert command.stdout is not None
-        assert command.stdout.read(4) == b"here"
-        command.kill()
-    ok(invoke("lab.down"))
-    assert list(runtime.iterdir()) == []
-
-
-def test_an_interrupted_command_undoes_what_it_did(lab: Lab) -> None:
-    invoke = lab("clusterip")
-    before = left(invoke)
-    program = "from lab.cli import process; process.settle()\n" + CUT_OFF
-    words = [sys.executable, "-c", program, "4", "late"]
-    with subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as command:
-        assert command.stdout is not None
-        assert command.stdout.read(4) == b"here"
-        command.send_signal(signal.SIGTERM)
-        command.wait(20)
-    assert left(invoke) == before
-    assert state.find(None).pending is None
-
-
-# --- what must not break ---------------------------------------------------------------------------------------------
 
 ECHO = """
 import socket
@@ -391,7 +239,7 @@ def test_a_udp_flow_does_not_outlive_its_endpoint(lab: Lab, options: tuple[str, 
     assert json.loads(ok(invoke(*words)))["replies"][0]["pod"] == {"web-1": "web-2", "web-2": "web-1"}[first]
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @each_mode
 def test_a_connection_to_an_endpoint_that_stays_loses_no_byte_through_100_changes(
     lab: Lab, options: tuple[str, ...]

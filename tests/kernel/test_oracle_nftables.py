@@ -232,7 +232,7 @@ def test_limited_node_ports_are_looked_up_on_addresses_of_both_families(inside: 
 def test_a_table_larger_than_one_transaction_may_be_is_loaded_whole(inside: Inside) -> None:
     """Root's transactions have no limit: there it is the length that cuts it."""
     (unit, *_) = (one for one in combinations("ipv4") if len(one.endpoints) == 2 and not one.affinity_seconds)
-    units = [replace(unit, name=f"web-{n}", cluster_ip=address("10.96.", n)) for n in range(1200)]
+    units = [replace(unit, name=f"web-{n}", cluster_ip=address("10.96.", n)) for n in range(2400)]
     ours = render(units, CONFIG)
     assert len(ours.restore_text()) > rules._NFT_LETTERS
     agree(ours, inside(load, ours))

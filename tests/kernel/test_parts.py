@@ -14,9 +14,10 @@ from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy import iptables, nftables
 from lab.proxy.config import configure
-from tests.kernel.test_sync import view
+from tests.kernel.synced import view
 
 Inside = Callable[..., Any]
+pytestmark = pytest.mark.root  # the whole, beside which the parts are held, is more than others may send at once
 
 ENDPOINTS = tuple(Endpoint(address=IPv4Address("10.244.0.2") + number, port=8080) for number in range(200))
 

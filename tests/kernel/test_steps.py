@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from lab import state
 
 from .conftest import Invoke, invocation
 
@@ -129,15 +131,65 @@ def test_exactly_the_rules_that_counted_the_request_are_found(lab: Lab, tmp_path
     assert findings(invoke) == {("number 0", "rules on node-1"): False}
 
 
-def test_a_check_that_is_interrupted_puts_the_lab_back(lab: Lab, tmp_path: Path) -> None:
+@pytest.fixture
+def checking(lab: Lab, tmp_path: Path) -> Iterator[tuple[Invoke, subprocess.Popen[str]]]:
+    """Give tasks on a lab, and a check of it that has come to a step which has changed the lab and lasts an hour."""
     step = {"it": "long after", "change": {"web-1": "unready"}, "after": "1h"}
     invoke = lab(write(tmp_path, {**FROM_POD, "then": [step]}))
+    before = rules(invoke)
+    argv = invocation("lab.check")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while rules(invoke) == before:
+            assert process.poll() is None
+        yield invoke, process
+        process.kill()
+    assert rules(invoke) == before
+    assert invoke("lab.drift").returncode == 0
+
+
+def rules(invoke: Invoke) -> str:
+    """Return what packets meet, without counters."""
+    return invoke("lab.exec", "node-1", "iptables -t nat -S").stdout
+
+
+def test_a_check_that_is_interrupted_puts_the_lab_back(checking: tuple[Invoke, subprocess.Popen[str]]) -> None:
+    _, process = checking
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) != 0
+
+
+def test_what_a_killed_check_has_changed_is_put_back_by_the_next_command_which_says_so(
+    checking: tuple[Invoke, subprocess.Popen[str]],
+) -> None:
+    invoke, process = checking
+    process.kill()
+    process.wait(timeout=30)
+    done = invoke("lab.condition", "client-a", "ready")
+    assert done.returncode == 0
+    assert "cut off" in done.stderr
+
+
+def test_checks_of_one_lab_at_the_same_time_do_not_meet_in_it(lab: Lab, tmp_path: Path) -> None:
+    moved = {"it": "moved", "change": {"web-1": "unready"}, "after": "300ms", "answer": {"by": "web-2"}}
+    invoke = lab(write(tmp_path, {**FROM_POD, "then": [moved]}))
     before = objects(invoke)
-    with subprocess.Popen(
-        invocation("lab.check"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as checking:
-        while objects(invoke) == before:  # the change comes in milliseconds, then the hour begins
-            assert checking.poll() is None
-        checking.send_signal(signal.SIGINT)
-        assert checking.wait(timeout=30) != 0
+    argv = invocation("lab.check")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
+        while (record := state.read("steps")) is None or record.pending is None:
+            assert other.poll() is None
+        assert invoke("lab.check").returncode == 0
+        assert other.wait(timeout=30) == 0
     assert objects(invoke) == before
+    assert invoke("lab.drift").returncode == 0
+
+
+def test_nobody_changes_a_lab_amid_a_check(
+    checking: tuple[Invoke, subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke, process = checking
+    monkeypatch.setattr(state, "PATIENCE_S", 0.1)
+    refused = invoke("lab.condition", "web-2", "unready")
+    assert refused.returncode == 2
+    assert "lab steps: another command is changing or checking it" in refused.stderr
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) != 0
