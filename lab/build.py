@@ -25,12 +25,14 @@ from lab.model.ops import (
     Fdb,
     Health,
     Hosts,
+    Listener,
     Namespace,
     Neighbour,
     Op,
     Remove,
     Route,
     Rules,
+    Run,
     Serve,
     Sysctl,
     Veth,
@@ -56,6 +58,7 @@ _PHASES: dict[type, str] = {
     Rules: "rules",
     Hosts: "names",
     Serve: "pods",
+    Run: "pods",
     Health: "pods",
     Close: "pods",
     Delete: "what goes",
@@ -68,14 +71,14 @@ _OPEN_NAMESPACES = 128  # files of far ends held open while their messages wait 
 def build(
     ops: Sequence[Op],
     *,
-    serve: Callable[[Sequence[Serve | Health]], None],
+    serve: Callable[[Sequence[Listener]], None],
     close: Callable[[Sequence[Close]], None] = lambda _: None,
     progress: Progress | None = None,
     mend: bool = False,
 ) -> None:
     """Do `ops` in order; `progress(phase, done, total)` counts the ops of each phase.
 
-    `serve` is given all Serve and Health ops at once, `close` all Close ops. `mend`: what is there already or gone
+    `serve` is given all that listens at once, `close` all Close ops. `mend`: what is there already or gone
     already is as well. Raises `KernelError`, which names the op as `describe` shows it.
     """
     raise_open_files()
@@ -127,7 +130,7 @@ class _Builder:
     def do(
         self,
         ops: Sequence[Op],
-        serve: Callable[[Sequence[Serve | Health]], None],
+        serve: Callable[[Sequence[Listener]], None],
         close: Callable[[Sequence[Close]], None],
     ) -> Iterator[int]:
         """Do the ops of one phase, yielding how many are done from time to time, and at the end."""
@@ -138,7 +141,7 @@ class _Builder:
         if loads := [op for op in ops if isinstance(op, Rules)]:
             self.finish()
             _load(loads)
-        if pods := [op for op in ops if isinstance(op, (Serve, Health))]:
+        if pods := [op for op in ops if isinstance(op, (Serve, Health, Run))]:
             self.finish()
             serve(pods)
         if ended := [op for op in ops if isinstance(op, Close)]:
@@ -160,7 +163,7 @@ class _Builder:
                 return self.queue(op)
             case Hosts():
                 _write_hosts(op)
-            case Rules() | Serve() | Health() | Close():
+            case Rules() | Serve() | Run() | Health() | Close():
                 pass  # all at once, see `do`
             case _:
                 assert_never(op)

@@ -10,6 +10,7 @@ from typing import get_args
 from msgspec import structs
 
 import lab
+from lab import programs
 from lab.controllers.adopt import Choice
 from lab.controllers.check import no_bridge, no_place, no_tunnel
 from lab.errors import TopologyError
@@ -104,12 +105,17 @@ def choose(text: str, *, mode: str = "", **settings: str) -> Completed:
 
 
 def choose_cluster(file: str, choice: Choice, *, mode: str = "", **settings: str) -> Completed:
-    """Return a real cluster, or a part of it, as `choose` does a topology; `file` has its objects ("-": standard input).
+    """Return a real cluster, or a part of it, as `choose` does a topology; `file` has its objects ("-" is stdin).
 
     Raises `TopologyError`.
     """
     _check_all(mode, settings)
     return _settled(of_cluster(file, choice, mode=mode), mode, settings)
+
+
+def with_commands(chosen: Completed) -> Completed:
+    """Return a topology whose containers' commands are run, where this machine has the programs."""
+    return replace(chosen, cluster=programs.sought(replace(chosen.cluster, programs={})))
 
 
 def _check_all(mode: str, settings: Mapping[str, str]) -> None:

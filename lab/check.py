@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from itertools import islice
 from typing import cast
 
-from lab import edits, installed, judge, live, observe, session
+from lab import edits, installed, judge, live, observe
 from lab.controllers.expect import askers, in_short
 from lab.errors import TopologyError
 from lab.judge import rules
@@ -100,8 +100,14 @@ def _unwatched(_lab: Standing, _it: str, _asked: Sequence[tuple[Request, Reply]]
 def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched) -> Verdict:
     """Make the requests of the topology's expectations, and judge what clients, servers, conntrack and rules saw.
 
-    A lab that expectations change is put back before this ends. Raises `LabError` if it cannot be asked.
+    Nobody else changes the lab meanwhile; what expectations change is put back before this ends. Raises `LabError` if
+    the lab cannot be asked.
     """
+    with live.held(lab, progress) as standing:
+        return _check(standing, progress, on_failure)
+
+
+def _check(lab: Standing, progress: Progress, on_failure: OnFailure) -> Verdict:
     cluster = lab.cluster
     meant = [one for one in cluster.spec.expect if judge.applies(one, cluster)]
     together = {number: one for number, one in enumerate(meant) if not _alone(one)}
@@ -109,7 +115,7 @@ def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched)
     for number, one in enumerate(meant):
         if number not in judged:
             progress("expectations", number, len(meant))
-            judged[number] = in_turn(lab, one, on_failure)
+            judged[number] = _in_turn(lab, one, on_failure)
     return Verdict(
         judged=tuple(findings for number in sorted(judged) for findings in judged[number]),
         left_out=tuple(one for one in cluster.spec.expect if one not in meant),
@@ -145,16 +151,21 @@ def _judged(lab: Standing, case: _Case, seen: Observation, on_failure: OnFailure
     return findings
 
 
-def in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> Judged:
+def one(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> Judged:
+    """Judge one expectation, whose words mean something in the lab, and its steps, as `check` does."""
+    with live.held(lab, silently) as standing:
+        return _in_turn(standing, expectation, on_failure)
+
+
+def _in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> Judged:
     """Try one expectation and its steps, one after the other, and put the lab back; return the findings of each."""
-    original = lab.cluster
     parts: list[Expectation | Step] = [expectation, *expectation.then]
     judged: Judged = []
     before: Mapping[str, str] = {}
-    try:
+    with live.passing(lab, silently) as turn:
         for wanted in parts:
             if isinstance(wanted, Step):
-                lab = _turned(lab, wanted)
+                lab = _turned(lab, wanted, turn)
             case = _case_or_finding(lab.cluster, expectation, wanted, _Known.of(lab.cluster))
             if isinstance(case, Finding):
                 judged.append((case,))
@@ -162,18 +173,14 @@ def in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> J
             seen = lab.call(partial(_observe_one, case, lab.cluster))
             judged.append(_judged(lab, case, replace(seen, before=before), on_failure))
             before = judge.answered_by(seen)
-    finally:
-        if any(step.change for step in expectation.then):
-            live.change(lab, lambda _: original, silently)
     return judged
 
 
-def _turned(lab: Standing, step: Step) -> Standing:
+def _turned(lab: Standing, step: Step, turn: live.Turn) -> Standing:
     """Change the conditions of a step's pods, wait as long as it says, and return the lab as it is then."""
     if step.change:
         now = live.moment()
-        live.change(lab, lambda cluster: _conditioned(cluster, step, now), silently)
-        lab = session.attach(lab.name)
+        lab = turn(lambda cluster: _conditioned(cluster, step, now))
     if step.after:
         time.sleep(parse_duration(step.after))  # what is to be seen is what time itself does
     return lab
@@ -217,7 +224,7 @@ def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step
         wanted=wanted,
         requests=tuple(replace(request, timeout_s=timeout_s, local_port=local_port) for request in requests),
         askers=tuple(place.short for place in asking),
-        count=judge.requests_needed(wanted, resolved),
+        count=1 if local_port else judge.requests_needed(wanted, resolved, askers=len(asking)),
         resolved=resolved,
     )
 

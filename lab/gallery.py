@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -101,24 +100,10 @@ def trial(
     begun = time.perf_counter()
     try:
         chosen = choose()
-        with passing(chosen, name=name, source=topology) as lab:
+        with session.passing(chosen.cluster, name=name, source=topology, notes=chosen.notes) as lab:
             prepare(lab)
-            verdict = check(lab, _silently)
+            verdict = check(lab, session.silently)
     except LabError as error:
         return Tried(topology=topology, mode=mode, error=str(error), took_s=time.perf_counter() - begun)
     took_s = time.perf_counter() - begun
     return Tried(topology=topology, mode=mode, judged=verdict.judged, left_out=verdict.left_out, took_s=took_s)
-
-
-@contextmanager
-def passing(chosen: Completed, *, name: str, source: str) -> Iterator[Standing]:
-    """Give the lab `name`, which must be nobody else's, and end it with the block, however that ends."""
-    try:
-        yield session.up(chosen.cluster, name=name, source=source, notes=chosen.notes, progress=_silently)[0]
-    finally:
-        with children.undisturbed(), suppress(TopologyError):  # it never stood
-            session.down(name)
-
-
-def _silently(_what: str, _done: int, _total: int) -> None:
-    """Tell nobody how far one lab has come."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, cast
 
-from lab import live, observe
+from lab import live, observe, state
 from lab.errors import TopologyError
 from lab.model.address import FAMILIES, Family
 from lab.model.cluster import Cluster
@@ -61,19 +61,25 @@ def rewrite(lab: Standing, progress: Progress, *, node: str = "") -> list[str]:
     with live.held(lab, progress) as standing:  # the objects must not change meanwhile
         names = nodes(standing.cluster, node)
 
-        def write() -> None:
-            from lab import sync
+        foreign = [name for name in names if name in standing.record.rules]
 
+        def write() -> None:
+            from lab import loaded, sync
+
+            loaded.clear(standing.cluster, foreign)
             sync.full(standing.cluster, names)
 
         standing.call(write)
+        if foreign:
+            left = {name: file for name, file in standing.record.rules.items() if name not in foreign}
+            state.note(lab.name, rules=left)
     return names
 
 
 def counters(lab: Standing, node: str) -> Counter[str]:
     """Return the packets that the rules of kube-proxy's chains on a node have counted, in both families.
 
-    Keys are `CHAIN > TARGET`, of all rules together that have both.
+    Keys are as `lab.judge.rules.counts` has them.
     Raises `TopologyError` if there is no such node, or in nftables mode, whose rules do not count.
     """
     (name,) = nodes(lab.cluster, node)
@@ -86,20 +92,19 @@ def counters(lab: Standing, node: str) -> Counter[str]:
     def look() -> Counter[str]:
         found: Counter[str] = Counter()
         for family in FAMILIES:
-            for rule, packets in counts(lab.cluster, name, family):
-                found[rule] += packets
+            found.update(counts(lab.cluster, name, family))
         return found
 
     return lab.call(look)
 
 
-def counts(cluster: Cluster, node: str, family: Family) -> list[tuple[str, int]]:
-    """Inside the capsule: return each rule of kube-proxy's chains as `CHAIN > TARGET`, and the packets it counted."""
+def counts(cluster: Cluster, node: str, family: Family) -> Counter[str]:
+    """Inside the capsule: return what the rules of kube-proxy's chains have counted; see `lab.judge.rules.counts`."""
     from lab import sync
     from lab.judge import rules as judged
     from lab.parse import saved_rules
 
-    return list(judged.counts(saved_rules.read(sync.listing(cluster, node, family), f"rules of {node}")[0]))
+    return judged.counts(saved_rules.read(sync.listing(cluster, node, family), f"rules of {node}")[0])
 
 
 def nodes(cluster: Cluster, node: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 What is new answers before any rule points to it; what goes leaves when no rule points to it any more. The record says
 before a change what is about to come, and afterwards that it came: whatever ends a change in the middle, the next
-command that changes the lab knows between which two states it is, and puts it back.
+command that changes the lab, or checks it, knows between which two states it is, and puts it back.
 """
 
 from __future__ import annotations
@@ -44,11 +44,22 @@ def change(lab: Standing, edit: Callable[[Cluster], Cluster], progress: Progress
     begun = time.perf_counter()
     with state.locked(lab.name) as folder:
         lab, mended = _mended(lab.name, folder, progress)
+        _check_own_rules(lab)
         old = lab.cluster
         new = programs.sought(edit(old))
         if new != old:
             _carry_out(lab, folder, new, progress)
         return Changed(old=old, new=new, mended=mended, took_s=time.perf_counter() - begun)
+
+
+def _check_own_rules(lab: Standing) -> None:
+    """Raise `TopologyError` if a node has rules that a change would overwrite."""
+    if lab.record.rules:
+        node, file = next(iter(lab.record.rules.items()))
+        raise TopologyError(
+            f"node {node} has the rules of {file}, which a change of objects would overwrite",
+            hint=f"put the lab's own back first: invoke lab.sync --lab {lab.name}",
+        )
 
 
 def moment() -> str:
@@ -68,6 +79,41 @@ def steady(lab: Standing) -> Iterator[Standing]:
     """Give the lab as it is now, and let nobody change it meanwhile; what a change that was cut off left is left."""
     with state.locked(lab.name):
         yield Standing(state.find(lab.name))
+
+
+Turn = Callable[[Callable[[Cluster], Cluster]], Standing]
+"""Brings a lab to what an edit makes of its objects, as `change` does, and returns it as it is then."""
+
+
+@contextmanager
+def passing(lab: Standing, progress: Progress) -> Iterator[Turn]:
+    """Give a function that changes a lab which is `held`; with the end of the block the lab is put back.
+
+    To all others it stands all the while as it will again, amid a change: should we be killed, the next command that
+    changes it puts it back.
+    """
+    folder = state.root() / lab.name
+    now, other = lab, lab.cluster
+
+    def turn(edit: Callable[[Cluster], Cluster]) -> Standing:
+        nonlocal now, other
+        _check_own_rules(lab)
+        other = programs.sought(edit(now.cluster))
+        objects = saved.save(other)
+        _note(lab.name, folder, pending=objects)
+        lab.call(partial(_change, now.cluster, other, folder / state.LOG, progress))
+        now = Standing(replace(lab.record, objects=objects))
+        return now
+
+    try:
+        yield turn
+        if now is not lab:
+            lab.call(partial(_change, now.cluster, lab.cluster, folder / state.LOG, progress))
+            _note(lab.name, folder, pending=None)
+    except BaseException:
+        if other is not lab.cluster:
+            _undo(lab, folder, other, progress)
+        raise
 
 
 def _mended(name: str, folder: Path, progress: Progress) -> tuple[Standing, bool]:

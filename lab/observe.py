@@ -134,7 +134,8 @@ def _behind(cluster: Cluster, goal: targets.Destination, protocol: Transport) ->
             by_service = goal.address in (*service.cluster_ips, *service.external) and goal.port == port.port
             by_node = goal.port == port.node_port and (goal.address in nodes or goal.address.is_loopback)
             if port.protocol == protocol.upper() and (by_service or by_node):
-                return tuple(endpoint.pod for endpoint in port.endpoints if endpoint.ready and endpoint.pod)
+                ready = (one.pod for one in port.endpoints if one.ready and one.pod)
+                return tuple(dict.fromkeys(ready))  # a dual-stack pod is an endpoint twice
     return ()
 
 
@@ -192,7 +193,7 @@ def status(lab: Standing) -> Status:
         health[name] = None if slowest is None or probe.complaint(reply) else max(slowest, reply.latency_s)
     record = lab.record
     age_s = time.time() - record.created
-    return status_of(
+    found = status_of(
         lab.cluster,
         lab=lab.name,
         keeper_pid=record.keeper.pid,
@@ -200,3 +201,4 @@ def status(lab: Standing) -> Status:
         health=health,
         processes=processes,
     )
+    return replace(found, rules=record.rules)

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import lab
 from lab import state
 from lab.errors import KernelError, TopologyError
-from lab.kernel import capsule, join
+from lab.kernel import capsule, children, join
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import Pod
 from lab.model.ops import Listener, Run
@@ -113,6 +113,29 @@ def up(
             state.write(folder, record)
             builder.order(hold=True)
         return Standing(record), True
+
+
+@contextmanager
+def passing(
+    cluster: Cluster, *, name: str, source: str, notes: Sequence[str] = (), stays: Callable[[], bool] | None = None
+) -> Iterator[Standing]:
+    """Build the lab `name`, give it, and end it with the block, however that ends, unless it `stays` then.
+
+    Raises what `up` raises, and `TopologyError` if a lab of that name stands already, which goes on standing.
+    """
+    ours = True  # whatever ends `up`, even just behind its end: only one that stood before is somebody else's
+    try:
+        standing, ours = up(cluster, name=name, source=source, notes=notes, progress=silently)
+        if not ours:
+            raise TopologyError(
+                f"lab {name!r} stands already; expected another name",
+                hint=f"end it: invoke lab.down --lab {name}; in a program, lab.api.attach gives one that stands",
+            )
+        yield standing
+    finally:
+        if ours and not (stays and stays()):
+            with children.undisturbed(), suppress(TopologyError):  # it never stood, or the block itself has ended it
+                down(name)
 
 
 def down(name: str) -> bool:

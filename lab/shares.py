@@ -31,13 +31,21 @@ def bounds(endpoints: int, requests: int) -> tuple[int, int]:
     return low, high
 
 
+def requests_to_rule_out(chance: float) -> int:
+    """Return how many requests it takes until what comes by luck with `chance` each time has not come every time.
+
+    20 for 1/2, 13 for 1/3: then luck has a chance of FALSE_ALARM at most. Never more than REQUESTS_MAX.
+    """
+    return min(REQUESTS_MAX, ceil(log(FALSE_ALARM) / log(chance)))
+
+
 def requests_to_stick(endpoints: int) -> int:
     """Return how many requests it takes to see that they do not all go to one endpoint: 21 for 2, 14 for 3.
 
     A fair choice among k sends n requests to one endpoint with a chance of k^(1-n): at most FALSE_ALARM. Where one
     endpoint is expected, any others are too many: they are two at least.
     """
-    return 1 + ceil(-log(FALSE_ALARM) / log(max(2, endpoints)))
+    return 1 + requests_to_rule_out(1 / max(2, endpoints))
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ _RECORD = "lab.json"
 LOG = "log"
 PRIVATE = 0o700
 PATIENCE_S = 60.0
-"""How long to wait, in seconds, for another command that changes the same lab; it should take a few."""
+"""How long to wait, in seconds, for another command that changes or checks the same lab; it should take a few."""
 _POLL_S = 0.02
 
 
@@ -38,6 +38,7 @@ class Record:
     `source`: the topology as the user named it. `created`: seconds since the epoch. `objects`: the lab's objects,
     complete, as JSON (a Kubernetes List). `notes`: what its user should know, a sentence each. `pending`: the objects
     that a change was to lead to which has not come to its end: the lab is then somewhere between `objects` and these.
+    `rules`: the nodes that have a file's rules instead of kube-proxy's, and which file's.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Record:
     objects: dict[str, Any]
     notes: tuple[str, ...] = ()
     pending: dict[str, Any] | None = None
+    rules: dict[str, str] = field(default_factory=dict)
 
 
 def checked_name(name: str) -> str:
@@ -146,7 +148,7 @@ def _wait_for_flock(fd: int, folder: Path, deadline: float) -> None:
     while not _flock(fd):
         if time.monotonic() >= deadline:
             raise HostError(
-                f"lab {folder.name}: another command is changing it and does not come to an end",
+                f"lab {folder.name}: another command is changing or checking it, and does not come to an end",
                 hint=f"find it: fuser -v {folder}",
             )
         time.sleep(_POLL_S)
@@ -195,6 +197,13 @@ def write(folder: Path, record: Record) -> None:
     raw = {one.name: getattr(record, one.name) for one in fields(record)}  # `asdict` would copy all the objects
     draft.write_text(json.dumps({**raw, "keeper": asdict(record.keeper)}), encoding="utf-8")
     draft.replace(folder / _RECORD)
+
+
+def note(name: str, **changes: object) -> None:
+    """Write fields of the record of the lab `name`, whose lock we hold."""
+    record = read(name)  # anew: who is inside knows the keeper by another PID
+    if record is not None:
+        write(root() / name, replace(record, **changes))  # type: ignore[arg-type] # the callers know the fields
 
 
 def read(name: str) -> Record | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.controllers import assemble, complete, notes
 from lab.controllers.adopt import HINT, Choice, adopt
+from lab.controllers.remarks import commands
 from lab.errors import TopologyError
 from lab.model.lab import Lab, LabMeta
 from lab.parse import cluster_files
@@ -38,7 +39,7 @@ class Completed:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What is allowed and may still surprise, a sentence each."""
-        return (*self.passed_over, *(() if self.adopted else notes(self.cluster)))
+        return (*self.passed_over, *(commands(self.cluster) if self.adopted else notes(self.cluster)))
 
 
 def of_cluster(name: str, choice: Choice, *, mode: str = "") -> Completed:
@@ -49,7 +50,12 @@ def of_cluster(name: str, choice: Choice, *, mode: str = "") -> Completed:
     source = source_of(name)
     data = data_of(name, most=cluster_files.MAX_BYTES, hint=HINT)
     with uncollected():
-        files = cluster_files.read([(data, source)], whole=True, mode=mode)
+        try:
+            files = cluster_files.read([(data, source)], whole=True, mode=mode)
+        except TopologyError as error:
+            other = any(": mode: " in line for line in error.mistakes)
+            hint = "--mode iptables, or nftables, builds it with these rules instead" if other else HINT
+            raise TopologyError(error.mistakes, hint=hint) from None
         adopted = adopt(files, source, choice)
         return Completed(complete(adopted.lab, adopted.objects), adopted.notes, adopted=True)
 

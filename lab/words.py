@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from lab.model.flow import Tuple
 
     Names = Mapping[IPAddress, str]
+
+_CLOSE = Fraction(1, 1 << 28)
 
 
 def socket(address: IPAddress, port: int) -> str:
@@ -42,6 +45,12 @@ def seconds(duration_s: float) -> str:
 def several(words: Sequence[str], last: str) -> str:
     """Return `a`, `a or b`, `a, b or c`; `last` is the word before the last one."""
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def share(part: Fraction) -> str:
+    """Return `1/3`, also for the nearest number to it that a rule's 31 random bits can hold; else a percentage."""
+    near = part.limit_denominator(1000)
+    return str(near) if abs(near - part) < _CLOSE else f"{float(part):.4%}"
 
 
 def noun(number: int, one: str, many: str = "") -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from lab import evidence, judge
-from lab.check import Verdict, check, in_turn
+from lab import check, evidence, judge
+from lab.check import Verdict
 from lab.controllers import expect
 from lab.errors import TopologyError
 from lab.model.address import Family
@@ -58,7 +58,7 @@ def topology(lab: Standing) -> Verdict:
     """Judge what a lab's topology expects; raises `ExpectationError` for what does not hold."""
     __tracebackhide__ = True  # pytest then shows the line that expects
     witness = _Witness()
-    verdict = check(lab, silently, witness.look)
+    verdict = check.check(lab, silently, witness.look)
     witness.demand(verdict.judged)
     return verdict
 
@@ -75,7 +75,7 @@ def one(lab: Standing, words: dict[str, Any]) -> Judged:
             hint='when={"mode": "iptables"} leaves this out in other labs',
         )
     witness = _Witness()
-    judged = tuple(in_turn(lab, wanted, witness.look))
+    judged = tuple(check.one(lab, wanted, witness.look))
     witness.demand(judged)
     return judged
 

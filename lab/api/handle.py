@@ -7,7 +7,7 @@ import re
 import secrets
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, TypedDict, Unpack
 
 from lab import capture, catalogue, edits, installed, live, logbook, observe, session
@@ -15,7 +15,6 @@ from lab.api import expecting
 from lab.api.expecting import Expected, Judged
 from lab.api.place import Place
 from lab.check import Verdict, check
-from lab.errors import TopologyError
 from lab.model.address import IPAddress
 from lab.model.cluster import Cluster
 from lab.model.flow import Flow
@@ -51,24 +50,10 @@ def up(topology: str | os.PathLike[str], *, name: str = "", **settings: Unpack[S
     """
     source = _text(topology)
     chosen = catalogue.choose(source, **settings)
-    standing, built = session.up(
-        chosen.cluster,
-        name=name or unique(chosen.cluster.name),
-        source=catalogue.INLINE if "\n" in source else source,
-        notes=chosen.notes,
-        progress=silently,
-    )
-    if not built:
-        raise TopologyError(
-            f"lab {standing.name!r} stands already; expected another name", hint="`attach` gives one that stands"
-        )
-    lab = Lab(standing.name)
-    try:
+    lab = Lab(name or unique(chosen.cluster.name))
+    shown = catalogue.INLINE if "\n" in source else source
+    with session.passing(chosen.cluster, name=lab.name, source=shown, notes=chosen.notes, stays=lambda: lab.kept):
         yield lab
-    finally:
-        if not lab.kept:
-            with suppress(TopologyError):  # the block itself may have ended it
-                session.down(lab.name)
 
 
 def attach(name: str = "") -> Lab:

@@ -10,10 +10,21 @@ from typing import NoReturn
 from invoke import Collection, Program
 
 import lab
-from lab.cli import bench, inside, labs, objects, proxy, rules
+from lab.cli import bench, capture, foreign, gallery, inside, labs, objects, proxy, rules
 
 namespace = Collection()
-namespace.add_collection(Collection("lab", *labs.every(), *inside.every(), *objects.every(), *rules.every()))
+namespace.add_collection(
+    Collection(
+        "lab",
+        *labs.every(),
+        *inside.every(),
+        *capture.every(),
+        *objects.every(),
+        *rules.every(),
+        *foreign.every(),
+        *gallery.every(),
+    )
+)
 namespace.add_collection(Collection("bench", *bench.every()))
 namespace.add_collection(Collection("proxy", *proxy.every()))
 

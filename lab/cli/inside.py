@@ -101,10 +101,11 @@ def check(_: Context, lab: str = "", json: bool = False) -> None:
 
     Exit status 1 if an expectation does not hold.
     """
-    from lab import observe, session
+    from lab import check as room
+    from lab import session
     from lab.report import findings as report
 
-    verdict = observe.check(session.attach(lab), progress)
+    verdict = room.check(session.attach(lab), progress)
     clear_progress()
     if json:
         show_json({"holds": verdict.holds, **report.data(verdict.judged, verdict.left_out)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
@@ -14,46 +15,91 @@ from lab.cli.task import JSON, LAB, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
+    from lab.controllers.adopt import Choice
     from lab.model.cluster import Cluster
-    from lab.parse.topology import Completed
+    from lab.topology import Completed
 
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
 
+MOST_NOTES = 10
+"""So many notes about a topology are told; a large cluster may have one for each Service."""
+
 
 @command(
+    iterable=["only"],
     help={
         "topology": "a topology's name (see lab.topologies), a folder that has a lab.yaml, or a YAML file",
+        "from": "TOPOLOGY is a real cluster's objects (- is standard input), as they are printed by kubectl get"
+        " nodes,pods,services,endpointslices,configmap -A -o yaml",
+        "only": "with --from: only what is in this namespace; may be repeated",
+        "limit": "with --from: how many pods with a network of their own at most; 0: all; default: 200",
         "lab": "the lab's name; default: the topology's own",
         "mode": "kube-proxy's mode: iptables or nftables; default: the topology's",
         "iptables": "which iptables installs the rules: nft or legacy; default: the topology's",
         "hairpin-mode": "hairpin-veth, promiscuous-bridge or none, as kubelet says it; default: the topology's",
+        "plugin": "how pods are wired: bridge, or ptp (a routed cable to each); default: the topology's",
+        "overlay": "how nodes reach each other's pods: none (routes) or vxlan; default: the topology's",
         "release": "whose rules: 1.36, or classic (the shape of 1.20); default: the topology's",
+        "run-commands": "run the commands of the pods' containers, as you and on this machine's files: trust the file",
         "dry-run": "only print every change that would be made, as commands; needs no privileges",
         "json": JSON,
     },
 )
-def up(
+def up(  # noqa: PLR0913, PLR0917 - each is an option
     _: Context,
     topology: str,
+    only: list[str],
+    from_: bool = False,
+    limit: str = "",
     lab: str = "",
     mode: str = "",
     iptables: str = "",
     hairpin_mode: str = "",
+    plugin: str = "",
+    overlay: str = "",
     release: str = "",
+    run_commands: bool = False,
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
     """Build a lab of a topology and see that every pod answers."""
     from lab import catalogue
 
-    chosen = catalogue.choose(topology, mode=mode, iptables=iptables, hairpin_mode=hairpin_mode, release=release)
-    for sentence in chosen.notes:
+    choice = _choice(only, limit, from_=from_)
+    choose = catalogue.choose if choice is None else partial(catalogue.choose_cluster, choice=choice)
+    chosen = choose(
+        topology,
+        mode=mode,
+        iptables=iptables,
+        release=release,
+        hairpin_mode=hairpin_mode,
+        plugin=plugin,
+        overlay=overlay,
+    )
+    chosen = catalogue.with_commands(chosen) if run_commands else chosen
+    for sentence in chosen.notes[:MOST_NOTES]:
         note(f"note: {sentence}")
+    if len(chosen.notes) > MOST_NOTES:
+        note(f"note: and {len(chosen.notes) - MOST_NOTES} more of the kind: invoke lab.report has them all")
     if dry_run:
         _print_plan(chosen.cluster, json=json)
     else:
         _build(chosen, topology, lab, json=json)
+
+
+def _choice(only: list[str], limit: str, *, from_: bool) -> Choice | None:
+    """Return what is wanted of a real cluster; None for a topology, of which everything is."""
+    from lab.controllers.adopt import LIMIT, Choice
+
+    if not from_:
+        if only or limit:
+            raise TopologyError("--only and --limit choose from a cluster's objects; expected --from FILE beside them")
+        return None
+    most = number("--limit", limit) if limit else LIMIT
+    if most < 0:
+        raise TopologyError(f"--limit {most}: expected how many pods at most, or 0 for all of them")
+    return Choice(only=tuple(only), limit=most)
 
 
 def _print_plan(cluster: Cluster, *, json: bool) -> None:
@@ -94,11 +140,11 @@ def _next_moves(name: str, cluster: Cluster) -> str:
     """Return two or three commands that make sense in this lab."""
     from lab import session
     from lab.model.cluster import full_name
+    from lab.model.status import shown
 
     option = f" --lab {name}" if len(session.rows()) > 1 else ""
-    sources = [pod.metadata.name for pod in cluster.pods if not pod.ports] or [
-        pod.metadata.name for pod in cluster.pods
-    ]
+    own = [pod for pod in cluster.pods if not pod.spec.host_network] or cluster.pods
+    sources = [shown(pod.metadata) for pod in own if not pod.ports] or [shown(pod.metadata) for pod in own]
     moves = []
     if sources and cluster.services:
         moves.append(f"invoke lab.curl {sources[0]} {full_name(cluster.services[0])}{option}")
@@ -187,7 +233,7 @@ def topologies(_: Context, json: bool = False) -> None:
 def logs(_: Context, pod: str = "", tail: str = "0", lab: str = "", json: bool = False) -> None:
     """Print the log: a line for each request that a pod served.
 
-    What the keeper has to say stands among them.
+    What commands of containers wrote (lab.up --run-commands), and what the keeper has to say, stands among them.
     """
     from lab import logbook, session
 

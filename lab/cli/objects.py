@@ -107,12 +107,12 @@ def condition(_: Context, pod: str, condition: str, dry_run: bool = False, lab: 
 
 def _change(edit: Callable[[Cluster], Cluster], name: str, *, dry_run: bool, json: bool) -> None:
     """Do a change, or print it, and say what came of it."""
-    from lab import live, session
+    from lab import live, programs, session
     from lab.report import changes
 
     standing = session.attach(name or None)
     if dry_run:
-        _print(standing.cluster, edit(standing.cluster), json=json)
+        _print(standing.cluster, programs.sought(edit(standing.cluster)), json=json)
         return
     done = live.change(standing, edit, progress)
     clear_progress()

@@ -14,8 +14,9 @@ from lab.errors import TopologyError
 
 if TYPE_CHECKING:
     from lab.model.journey import Explanation
-    from lab.model.kubernetes import KubeProxyConfiguration
+    from lab.model.proxy_config import KubeProxyConfiguration
     from lab.parse.cluster_files import ClusterFiles
+    from lab.proxy.explain import Asked
 
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
@@ -31,14 +32,17 @@ NODE = "the node whose rules are meant; default: the configuration's hostnameOve
     help={
         "objects": OBJECTS,
         "config": CONFIG,
-        "rules": "instead of objects: what iptables-save or nft list ruleset (-j) printed on a real node; repeatable",
-        "from": "who asks: an address, with a port or not",
-        "to": "whom: address and port, such as 10.96.0.10:80 or [fd00::a]:80",
-        "protocol": "tcp, udp or sctp",
+        "rules": "the rules of a real node: what iptables-save -c or nft -j list ruleset printed; may be repeated; "
+        "--objects then only tell names and the node's addresses",
+        "from": "who asks: an address, with a port or not, or a name in the objects (web-1, node/node-1)",
+        "to": "whom: address and port (10.96.0.10:80, [fd00::a]:80), or a name in the objects (svc/web, svc/web:http)",
+        "protocol": "tcp, udp or sctp; default: that of the port that --to names, else tcp",
         "mode": MODE,
-        "node": NODE,
+        "node": "the node that the packet comes to; default: hostnameOverride, else where the sender or --to is",
+        "release": "whose rules: 1.36, or classic (the shape of 1.20, iptables only); default: 1.36",
         "local": "an address of the node's own, beside those that its Node object has; may be repeated",
         "interface": "the interface that the packet comes in by; default: cbr0 or detectLocal's of a pod, else eth0",
+        "out-interface": "the interface that it leaves by; default: as for --interface, of its destination",
         "all": "also the rules that did not match, and every way that is like another",
         "json": JSON,
     },
@@ -51,31 +55,33 @@ def explain(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     config: str = "",
     from_: str = "",
     to: str = "",
-    protocol: str = "tcp",
+    protocol: str = "",
     mode: str = "",
     node: str = "",
+    release: str = "",
     interface: str = "",
+    out_interface: str = "",
     all: bool = False,  # noqa: A002 - the option's name
     json: bool = False,
 ) -> None:
     """Tell what the rules do with a packet, step by step.
 
     Walks a connection's first packet through the rules in plain code: which chain, which rule and why, which
-    endpoints with what probability, dropped or refused where. Needs no privileges. What is not known is named.
+    endpoints with what probability, dropped or refused where. Needs no privileges. A question that nobody can answer
+    from here (an ipset's elements, say) is named, and both answers are followed.
     """
-    from lab.proxy.explain import packet_of
+    from lab.proxy.explain import Asked
     from lab.report import explain as report
 
-    if not from_ or not to:
-        raise TopologyError("--from and --to: expected who asks whom", hint="--from 10.244.1.3 --to 10.96.0.10:80")
-    packet = packet_of(from_, to, protocol)
-    if bool(objects) == bool(rules):
-        raise TopologyError("expected --objects FILE (and --config FILE), or --rules FILE")
-    found = (
-        _of_rules(rules, packet, node=node, local=local, interface=interface)
-        if rules
-        else _of_objects(objects, config, packet, node=node, mode=mode, local=local, interface=interface)
-    )
+    _refuse_gaps(objects, rules, from_, to)
+    asked = Asked(node=node, local=local, interface=interface, out_interface=out_interface)
+    question = (from_, to, protocol)
+    if rules:
+        if mode or release:
+            raise TopologyError("--mode and --release: the rules of --rules are what they are; expected none of both")
+        found = _of_rules(rules, objects, config, question, asked)
+    else:
+        found = _of_objects(objects, config, question, asked, mode=mode, release=release)
     if json:
         show_json(report.data(found, every=all))
     else:
@@ -110,6 +116,7 @@ def render(
     of iptables mode name two counters, which have to be there: nfacct add ct_state_invalid_dropped_pkts; nfacct add
     localhost_nps_accepted_pkts.
     """
+    from lab.kernel.limits import widen
     from lab.parse.quick import uncollected
     from lab.proxy.stream import stream
 
@@ -128,6 +135,7 @@ def render(
             counters=not no_counters,
         )
         _say_what_is_assumed(found, node or settings.hostname_override)
+        widen(sys.stdout)
         for piece in pieces:
             sys.stdout.write(piece)
     sys.stdout.flush()
@@ -142,43 +150,70 @@ def _say_what_is_assumed(found: ClusterFiles, node: str) -> None:
 
 def _read(files: list[str], config: str) -> tuple[ClusterFiles, KubeProxyConfiguration]:
     """Return the objects, and the configuration: the one in `config`, among the objects, or the defaults."""
-    from lab.model.kubernetes import KubeProxyConfiguration
+    from lab.model.proxy_config import KubeProxyConfiguration
     from lab.parse import cluster_files
+    from lab.parse.files import STDIN
 
-    if [*files, config].count(cluster_files.STDIN) > 1:
+    if [*files, config].count(STDIN) > 1:
         raise TopologyError("standard input (-) is here twice; expected it once")
     found = cluster_files.load(files)
     if skipped := cluster_files.skipped_text(found.skipped):
         note(f"note: {skipped}")
-    if config:
-        return found, cluster_files.settings(config)
+    if "Endpoints" in found.skipped and not found.slices:
+        note("note: there are Endpoints, but no EndpointSlices, and kube-proxy reads only these: nothing has endpoints")
+    settings, unknown = cluster_files.settings(config) if config else (None, found.unknown)
+    for sentence in unknown:
+        note(f"note: {sentence}")
+    if settings:
+        return found, settings
     if len(found.settings) > 1:
         raise TopologyError(f"there are {len(found.settings)} KubeProxyConfigurations; expected one, or --config FILE")
     return found, next(iter(found.settings), KubeProxyConfiguration())
 
 
-def _of_rules(rules: list[str], packet: Any, **options: Any) -> Explanation:  # noqa: ANN401 - see `explain`
+def _refuse_gaps(objects: list[str], rules: list[str], source: str, to: str) -> None:
+    if not source or not to:
+        raise TopologyError("--from and --to: expected who asks whom", hint="--from 10.244.1.3 --to 10.96.0.10:80")
+    if not objects and not rules:
+        raise TopologyError(
+            "expected --objects FILE (and --config FILE), or --rules FILE",
+            hint="kubectl get nodes,services,endpointslices -A -o json prints objects; iptables-save -c, rules",
+        )
+
+
+def _once(files: list[str]) -> None:
+    if files.count("-") > 1:
+        raise TopologyError("standard input (-) is here twice; expected it once")
+
+
+def _of_rules(
+    rules: list[str], files: list[str], config: str, question: tuple[str, str, str], asked: Asked
+) -> Explanation:
     from lab.parse import saved_rules
+    from lab.parse.asked import packet_of
     from lab.proxy.explain import of_rules
 
+    _once([*rules, *files, config])
+    objects, settings = _read(files, config) if files or config else (None, None)
+    packet = packet_of(*question, objects)
     tables, missing = saved_rules.load(rules)
     for sentence in missing:
         note(f"note: {sentence}")
-    return of_rules(tables, packet, **options)
+    return of_rules(tables, packet, asked, objects=objects, settings=settings)
 
 
 def _of_objects(
-    files: list[str],
-    config: str,
-    packet: Any,  # noqa: ANN401 - see `explain`
-    *,
-    mode: str,
-    **options: Any,  # noqa: ANN401 - as above
+    files: list[str], config: str, question: tuple[str, str, str], asked: Asked, *, mode: str, release: str
 ) -> Explanation:
+    from lab.parse.asked import packet_of
+    from lab.parse.quick import uncollected
     from lab.proxy.explain import of_objects
 
-    objects, settings = _read(files, config)
-    return of_objects(objects, settings, packet, mode=_mode(mode), **options)
+    chosen = _mode(mode)
+    whose = _word("--release", release or "1.36", "1.36", "classic")
+    with uncollected():
+        objects, settings = _read(files, config)
+        return of_objects(objects, settings, packet_of(*question, objects), asked, mode=chosen, release=whose)
 
 
 def _mode(text: str) -> Any:  # noqa: ANN401 - see `_word`

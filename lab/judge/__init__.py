@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
 from lab import shares
@@ -75,12 +76,19 @@ def names(outcome: Outcome) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if isinstance(name, str) and name))
 
 
-def requests_needed(outcome: Outcome, resolved: Resolved) -> int:
-    """Return how many requests it takes to judge the outcome: one, or more for `shares`."""
+def requests_needed(outcome: Outcome, resolved: Resolved, *, askers: int = 1) -> int:
+    """Return how many requests each asker makes for the outcome to be judged: one, or as many as rule out luck.
+
+    Luck is that a fair choice leads to what is expected: where it is among the Service's pods and `answer.by` names but
+    some of them, or where the same pod is expected `again`.
+    """
     number = len(endpoints(outcome, resolved))
     if outcome.shares == "equal":
         return shares.requests_needed(number)
-    return shares.requests_to_stick(number) if outcome.shares == "one" else 1
+    if outcome.shares == "one":
+        return shares.requests_to_stick(number)
+    lucky = replies.luck(outcome, resolved)
+    return ceil(shares.requests_to_rule_out(lucky) / askers) if lucky else 1
 
 
 def judge(expectation: Expectation | Step, observation: Observation, resolved: Resolved) -> tuple[Finding, ...]:

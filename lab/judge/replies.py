@@ -29,6 +29,15 @@ def endpoints(outcome: Outcome, resolved: Resolved) -> tuple[str, ...]:
     return named(outcome) or resolved.endpoints
 
 
+def luck(outcome: Outcome, resolved: Resolved) -> float:
+    """Return the chance that a fair choice among all pods behind `to` leads to what is expected; 0 if it cannot."""
+    behind, by = set(resolved.endpoints), set(named(outcome))
+    found = [len(behind & by) / len(behind)] if behind - by else []
+    if outcome.answer and outcome.answer.again and len(endpoints(outcome, resolved)) > 1:
+        found.append(1 / len(endpoints(outcome, resolved)))
+    return max(found, default=0.0)
+
+
 def said(outcome: Outcome, observation: Observation, resolved: Resolved) -> Iterator[Said]:
     """Judge all that is expected of the replies; if nothing is expected of anything, a reply is."""
     answer, replies = outcome.answer, observation.replies
@@ -71,20 +80,15 @@ def _again(answer: Answer, observation: Observation) -> Said:
 
     Where a fair choice is made anew, that it gives all of n askers the same of k pods again has a chance of 1 / k^n.
     """
-    now = _pods(observation)
-    kept = sum(pod == observation.before.get(asker) and bool(pod) for asker, pod in now.items())
+    now: dict[str, set[str]] = {}
+    for asker, reply in zip(observation.askers, observation.replies, strict=True):
+        now.setdefault(asker, set()).add(reply.pod)
+    kept = sum(pods == {observation.before.get(asker)} - {""} for asker, pods in now.items())
     observed = f"{kept} of {len(now)} by the same pod as before"
     if answer.again:
         return "again", "each by the same pod as before", observed, kept == len(now)
-    return "again", "not all by the same pod as before", observed, kept < len(now) and all(now.values())
-
-
-def _pods(observation: Observation) -> dict[str, str]:
-    """Return who answered each asker's first request ("" if nobody did)."""
-    first: dict[str, str] = {}
-    for asker, reply in zip(observation.askers, observation.replies, strict=True):
-        first.setdefault(asker, reply.pod)
-    return first
+    answered = all(reply.pod for reply in observation.replies)
+    return "again", "not all by the same pod as before", observed, kept < len(now) and answered
 
 
 def answered_by(observation: Observation) -> dict[str, str]:

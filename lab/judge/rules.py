@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lab import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lab.judge.said import Said
     from lab.model.lab import MarkExpectation, RulesExpectation
@@ -54,16 +55,20 @@ def short(text: str) -> str:
     return _HASHED.sub(r"\1", text)
 
 
-def counts(tables: Iterable[Table]) -> Iterator[tuple[str, int]]:
-    """Return each rule of kube-proxy's chains, as `CHAIN > TARGET`, with the packets that it has counted."""
+def counts(tables: Iterable[Table]) -> Counter[str]:
+    """Return the packets that the rules of kube-proxy's chains have counted.
+
+    Keys are `CHAIN > TARGET`, of all rules together that have both.
+    """
+    found: Counter[str] = Counter()
     for table in tables:
         for chain in table.chains.values():
             for rule in chain.rules if chain.name.startswith("KUBE-") else ():
                 targets = _TARGET.findall(rule.text)  # the last one: a comment may have another
-                yield f"{chain.name} > {targets[-1] if targets else 'none'}", rule.packets or 0
+                found[f"{chain.name} > {targets[-1] if targets else 'none'}"] += rule.packets or 0
+    return found
 
 
-def risen(before: Iterable[tuple[str, int]], after: Iterable[tuple[str, int]]) -> tuple[str, ...]:
-    """Return the rules whose `counts` rose between two readings of the same rules."""
-    rose = (rule for (rule, old), (_, new) in zip(before, after, strict=True) if new > old)
-    return tuple(dict.fromkeys(rose))
+def risen(before: Counter[str], after: Counter[str]) -> tuple[str, ...]:
+    """Return the rules whose `counts` rose between two readings."""
+    return tuple(after - before)  # what is positive, in the order of `after`

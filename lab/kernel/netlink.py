@@ -2,7 +2,7 @@
 
 Messages are packed here and not with pyroute2's classes: importing these takes 0.12 s and packing a veth pair
 0.17 ms, half of what 500 pods may take altogether. A test packs the same messages with pyroute2 and compares the
-bytes; reading, which meets every attribute that a kernel may know, is pyroute2's (`lab.kernel.look`).
+bytes; pyroute2 also reads for the tests what stands then (tests/kernel/look.py).
 Source: rtnetlink(7), netlink(7), linux/netlink.h.
 """
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from lab.model.address import Family, IPAddress, IPNetwork, family_of
-from lab.model.kubernetes import Deployment, EndpointSlice, Node, Pod, Service, ServiceCIDR
+from lab.model.kubernetes import (
+    Container,
+    ContainerPort,
+    Deployment,
+    EndpointSlice,
+    Node,
+    Pod,
+    Service,
+    ServiceCIDR,
+)
 from lab.model.lab import Lab, LabSpec, Mode
+from lab.model.program import program
 from lab.model.proxy_config import KubeProxyConfiguration
 
 ROUTER = "router"
@@ -88,6 +99,8 @@ class Cluster:
 
     Every Node has its InternalIPs and podCIDRs, every Pod its node and podIPs, every Service its clusterIPs and
     nodePorts, every selector its EndpointSlices, every client its addresses.
+    `programs`: where on the machine each program of a container's command is, "" if nowhere; None: commands are not
+    run. It is no part of any document: a manifest may be a stranger's.
     """
 
     lab: Lab
@@ -98,6 +111,7 @@ class Cluster:
     deployments: tuple[Deployment, ...] = ()
     service_cidrs: tuple[ServiceCIDR, ...] = ()
     proxy: KubeProxyConfiguration = field(default_factory=KubeProxyConfiguration)
+    programs: Mapping[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -113,6 +127,14 @@ class Cluster:
     def mode(self) -> Mode:
         """Which kube-proxy mode makes the rules; kube-proxy's own default is iptables."""
         return self.proxy.mode or "iptables"
+
+    def runs(self, container: Container) -> bool:
+        """Return whether a container's command runs; else Hairpin's own server answers on its ports."""
+        return bool(self.programs and self.programs.get(program(container)))
+
+    def served(self, pod: Pod) -> tuple[ContainerPort, ...]:
+        """Return the ports of a pod that are not left to what runs in it."""
+        return tuple(port for one in pod.spec.containers if not self.runs(one) for port in one.ports)
 
     @cached_property
     def families(self) -> tuple[Family, ...]:

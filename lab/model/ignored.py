@@ -10,6 +10,7 @@ from lab.model.kubernetes import (
     Deployment,
     DeploymentSpec,
     EndpointPort,
+    EnvVar,
     LabelSelector,
     LoadBalancerIngress,
     NodeSpec,
@@ -47,11 +48,12 @@ _IGNORED: tuple[tuple[type[Struct], str], ...] = (
     ),
     (
         Container,
-        """args command env envFrom image imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
+        """envFrom image imagePullPolicy lifecycle livenessProbe readinessProbe resizePolicy resources
         restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath
-        terminationMessagePolicy tty volumeDevices volumeMounts workingDir""",
+        terminationMessagePolicy tty volumeDevices volumeMounts""",
     ),
     (ContainerPort, "hostIP hostPort"),
+    (EnvVar, "valueFrom"),
     (
         PodSpec,
         """activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks

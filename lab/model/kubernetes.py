@@ -79,11 +79,22 @@ class ContainerPort(Part, frozen=True, kw_only=True):
     protocol: Protocol = "TCP"
 
 
+class EnvVar(Part, frozen=True, kw_only=True):
+    """A variable of a container's environment; one whose value comes from elsewhere has none here, and is not set."""
+
+    name: str
+    value: str | None = None
+
+
 class Container(Part, frozen=True, kw_only=True):
-    """A container: only its ports matter; every pod runs Hairpin's own server."""
+    """A container: its ports, and what would run in it; Hairpin's own server does, unless commands are run."""
 
     name: str = ""
     ports: tuple[ContainerPort, ...] = ()
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[EnvVar, ...] = ()
+    working_dir: str = ""
 
 
 class PodSpec(Part, frozen=True, kw_only=True):

@@ -166,6 +166,27 @@ class Serve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Run the command of a pod's `container` in `netns`, and let it listen on `ports` of one of its `addresses`.
+
+    `program` is the file that is run, `argv` what it is told; `env` is its whole environment, `folder` where it starts.
+    `namespace` is the pod's Kubernetes namespace, in which names resolve.
+    """
+
+    netns: str
+    pod: str
+    container: str
+    program: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    folder: str
+    hostname: str
+    namespace: str
+    addresses: tuple[IPAddress, ...]
+    ports: tuple[tuple[Literal["TCP", "UDP"], int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """Answer health checks in `netns` on `port` of `addresses` (0.0.0.0 and :: mean all) as the kube-proxy of `node`.
 
@@ -197,7 +218,7 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Close:
-    """Listen no more as the pod `pod` in `netns`, and drop its connections, as when its processes are killed."""
+    """Listen no more as the pod `pod` in `netns`, drop its connections, and kill what runs in it."""
 
     netns: str
     pod: str
@@ -213,4 +234,7 @@ class Remove:
 Wire = Namespace | Sysctl | Bridge | Veth | Vxlan | Address | Route | Neighbour | Fdb
 """What the network itself is made of."""
 
-Op = Wire | Rules | Hosts | Serve | Health | Delete | Close | Remove
+Listener = Serve | Health | Run
+"""What the keeper sees to."""
+
+Op = Wire | Rules | Hosts | Listener | Delete | Close | Remove

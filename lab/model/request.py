@@ -30,8 +30,9 @@ class Reply:
     """What the client saw: a reply, or an error.
 
     `error` is the client's errno as a word ("" when answered; another errno's symbol in lower case, such as `eacces`).
-    `pod`, `node`, `source`: who answered, and the client's address and port as the server saw them.
-    `local`: the client's own address and port. `latency_s`: from before connect() to the reply's last byte, in seconds.
+    `pod` (`web-1`, `kube-system/coredns-1`), `node`, `source`: who answered, and the client's address and port as the
+    server saw them. `local`: the client's own address and port. `latency_s`: from before connect() to the reply's last
+    byte, in seconds.
     """
 
     error: NetError | str = ""

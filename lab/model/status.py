@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.model.cluster import cluster_ips, external_addresses, node_addresses, pod_addresses, pod_cidrs
@@ -27,11 +27,21 @@ class NodeRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """How a command that runs in a pod is, such as `nginx runs`; `well`: it listens wherever it shall."""
+
+    text: str
+    well: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PodRow:
     """A pod; `answering` is None when it was not asked, `latency_s` unless it answered.
 
     `name` is `coredns-1`, or `kube-system/coredns-1` outside the namespace default; `ports` are `8080/TCP`. `ready` is
     its condition, which decides whether Services send anybody there; whether it answers is another question.
+    `processes`: how each command that runs in it is, such as `nginx runs`; then `answering` says whether each that
+    shall listen does.
     """
 
     name: str
@@ -42,6 +52,7 @@ class PodRow:
     terminating: bool = False
     answering: bool | None = None
     latency_s: float | None = None
+    processes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +108,10 @@ class LabRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """One lab that stands: `lab` is its own name, `topology` the one it was built from, `age_s` in seconds."""
+    """One lab that stands: `lab` is its own name, `topology` the one it was built from, `age_s` in seconds.
+
+    `rules`: the nodes that have a file's rules instead of kube-proxy's, and which file's.
+    """
 
     lab: str
     topology: str
@@ -109,6 +123,7 @@ class Status:
     pods: tuple[PodRow, ...] = ()
     services: tuple[ServiceRow, ...] = ()
     clients: tuple[ClientRow, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -122,12 +137,18 @@ def shown(named: ObjectMeta | ObjectReference) -> str:
 
 
 def status_of(
-    cluster: Cluster, *, lab: str, keeper_pid: int, age_s: float, health: Mapping[str, float | None] | None = None
+    cluster: Cluster,
+    *,
+    lab: str,
+    keeper_pid: int,
+    age_s: float,
+    health: Mapping[str, float | None] | None = None,
+    processes: Mapping[str, tuple[Process, ...]] | None = None,
 ) -> Status:
     """Return the rows of a cluster.
 
     `health`: by pod (`shown` of its metadata), the latency in seconds of its answer, or None if it was silent;
-    a pod that is not in it was not asked.
+    a pod that is not in it was not asked. `processes`: by pod, how its commands are.
     """
     return Status(
         lab=lab,
@@ -145,7 +166,7 @@ def status_of(
             )
             for node in cluster.nodes
         ),
-        pods=tuple(_pod(pod, health or {}) for pod in cluster.pods),
+        pods=tuple(_pod(pod, health or {}, processes or {}) for pod in cluster.pods),
         services=service_rows(cluster),
         clients=tuple(ClientRow(name=client.name, addresses=client.addresses) for client in cluster.spec.clients),
     )
@@ -159,9 +180,10 @@ def service_rows(cluster: Cluster) -> tuple[ServiceRow, ...]:
     return tuple(_service(service, slices.get(service.metadata.key, [])) for service in cluster.services)
 
 
-def _pod(pod: Pod, health: Mapping[str, float | None]) -> PodRow:
+def _pod(pod: Pod, health: Mapping[str, float | None], processes: Mapping[str, tuple[Process, ...]]) -> PodRow:
     name = shown(pod.metadata)
-    latency_s = health.get(name)
+    latency_s, ran = health.get(name), processes.get(name, ())
+    answers = [*([latency_s is not None] if name in health else ()), *(one.well for one in ran)]
     return PodRow(
         name=name,
         node=pod.spec.node_name,
@@ -169,8 +191,9 @@ def _pod(pod: Pod, health: Mapping[str, float | None]) -> PodRow:
         ports=tuple(f"{port.container_port}/{port.protocol}" for port in pod.ports),
         ready=pod.ready,
         terminating=pod.terminating,
-        answering=latency_s is not None if name in health else None,
+        answering=all(answers) if answers else None,
         latency_s=latency_s,
+        processes=tuple(one.text for one in ran),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from lab.model.address import IPAddress, all_of, host_network
 from lab.model.cluster import ETH, ROUTER
-from lab.model.ops import Address, Bridge, Neighbour, Route, Veth
+from lab.model.ops import Address, Bridge, IPInterface, Neighbour, Route, Veth
 from lab.plan.segments import BRIDGE_INDEX, ETH_INDEX, Seat, Segment, port_mac
 
 
@@ -38,27 +38,37 @@ def links(segment: Segment) -> Iterator[Bridge | Veth]:
 
 
 def addresses(segment: Segment) -> Iterator[Address | Route | Neighbour]:
-    """Yield addresses, default routes and neighbours, machine by machine."""
+    """Yield addresses, default routes and neighbours, machine by machine; and routes to who is in nobody's range."""
     for seat in segment.seats:
-        for interface in seat.interfaces:
-            yield Address(netns=seat.netns, link=ETH, index=ETH_INDEX, address=interface)
-        for address, _ in _known(segment, seat):
-            if not any(address in interface.network for interface in seat.interfaces):
-                yield Route(netns=seat.netns, destination=host_network(address), link=ETH, index=ETH_INDEX)
-        if seat.netns != ROUTER:  # the router is the gateway
-            for gateway in segment.gateways:
-                yield Route(netns=seat.netns, destination=all_of(gateway), via=gateway, link=ETH, index=ETH_INDEX)
-        for address, mac in _known(segment, seat):
-            yield Neighbour(netns=seat.netns, link=ETH, index=ETH_INDEX, address=address, mac=mac)
+        yield from _seat(segment, seat)
+    netns, link = segment.netns, segment.bridge
     for interface in segment.interfaces:
-        yield Address(netns=segment.netns, link=segment.bridge, index=BRIDGE_INDEX, address=interface)
+        yield Address(netns=netns, link=link, index=BRIDGE_INDEX, address=interface)
     if segment.interfaces:
-        for address, mac in _machines_of(segment):
-            if not any(address in interface.network for interface in segment.interfaces):
-                yield Route(
-                    netns=segment.netns, destination=host_network(address), link=segment.bridge, index=BRIDGE_INDEX
-                )
-            yield Neighbour(netns=segment.netns, link=segment.bridge, index=BRIDGE_INDEX, address=address, mac=mac)
+        machines = list(_machines_of(segment))
+        for address in _beyond(machines, segment.interfaces):
+            yield Route(netns=netns, destination=host_network(address), link=link, index=BRIDGE_INDEX)
+        for address, mac in machines:
+            yield Neighbour(netns=netns, link=link, index=BRIDGE_INDEX, address=address, mac=mac)
+
+
+def _seat(segment: Segment, seat: Seat) -> Iterator[Address | Route | Neighbour]:
+    for interface in seat.interfaces:
+        yield Address(netns=seat.netns, link=ETH, index=ETH_INDEX, address=interface)
+    known = list(_known(segment, seat))
+    for address in _beyond(known, seat.interfaces):
+        yield Route(netns=seat.netns, destination=host_network(address), link=ETH, index=ETH_INDEX)
+    if seat.netns != ROUTER:  # the router is the gateway
+        for gateway in segment.gateways:
+            yield Route(netns=seat.netns, destination=all_of(gateway), via=gateway, link=ETH, index=ETH_INDEX)
+    for address, mac in known:
+        yield Neighbour(netns=seat.netns, link=ETH, index=ETH_INDEX, address=address, mac=mac)
+
+
+def _beyond(known: Iterable[tuple[IPAddress, str]], interfaces: Sequence[IPInterface]) -> Iterator[IPAddress]:
+    """Yield the addresses that are in no range of `interfaces`, which the kernel finds by itself."""
+    ranges = [interface.network for interface in interfaces if interface.network.num_addresses > 1]
+    return (address for address, _ in known if not any(address in network for network in ranges))
 
 
 def _known(segment: Segment, seat: Seat) -> Iterator[tuple[IPAddress, str]]:

@@ -27,6 +27,7 @@ from lab.model.ops import (
     Remove,
     Route,
     Rules,
+    Run,
     Serve,
     Sysctl,
     Veth,
@@ -75,6 +76,8 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
         case Serve():
             ports = " ".join(f"{protocol}:{port}" for protocol, port in op.ports)
             return f"# in {op.netns}: serve {ports} as pod {op.pod} on {op.node}"
+        case Run():
+            return _run(op)
         case Delete():
             return _delete(op.what)
         case Close():
@@ -164,6 +167,12 @@ def _rules(op: Rules) -> str:
         program = op.tool if op.family == "ipv4" else op.tool.replace("iptables", "ip6tables")
         load = f"{program}-restore --wait 5 --noflush --counters"
     return "".join(counters) + f"{_exec(op)}{load} <<'EOF'\n{op.text}EOF"
+
+
+def _run(op: Run) -> str:
+    """Return what env(1) does; the program's own first word is its file's name here."""
+    start = shlex.join(["env", "-i", "-C", op.folder, *(f"{name}={value}" for name, value in op.env)])
+    return f"ip netns exec {op.netns} {start} {shlex.join([op.program, *op.argv[1:]])} &  # pod {op.pod}"
 
 
 def _socket(address: IPAddress, port: int) -> str:

@@ -20,22 +20,19 @@ from lab.model.ops import (
     Close,
     Delete,
     Fdb,
-    Health,
     Hosts,
+    Listener,
     Namespace,
     Neighbour,
     Op,
     Remove,
     Route,
-    Serve,
     Veth,
     Wire,
 )
 from lab.plan.describe import describe
 from lab.plan.hosts import hosts
 from lab.plan.planner import listeners, rules, wiring
-
-Listener = Serve | Health
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,8 @@ def _without(wanted: Iterable[Listener], others: Iterable[Listener]) -> Iterator
 
 def _closed(served: Iterable[Listener], serving: Iterable[Listener]) -> Iterator[Close]:
     stay = {(op.netns, op.pod) for op in serving}
-    return (Close(netns=op.netns, pod=op.pod) for op in served if (op.netns, op.pod) not in stay)
+    ends = dict.fromkeys((op.netns, op.pod) for op in served)  # a pod may be served, and run something too
+    return (Close(netns=netns, pod=pod) for netns, pod in ends if (netns, pod) not in stay)
 
 
 def _deleted(had: Iterable[Wire], wanted: Iterable[Wire]) -> Iterator[Op]:

@@ -11,17 +11,22 @@ from dataclasses import dataclass
 
 from lab.model.cluster import ROUTER, Cluster, node_addresses, pod_addresses, pod_netns
 from lab.model.nft_ruleset import NftRuleset
-from lab.model.ops import Health, Namespace, Op, Rules, Serve, Sysctl, Wire
+from lab.model.ops import Listener, Namespace, Op, Rules, Serve, Sysctl, Wire
 from lab.model.status import shown
 from lab.plan import bridge, ptp, routes, vxlan
 from lab.plan.health import healths
 from lab.plan.hosts import hosts
+from lab.plan.runs import runs
 from lab.plan.segments import Segment, segments
 from lab.proxy.node import node_rules, node_sysctls
 from lab.proxy.partial import interfaces
 
 _QUIET_BRIDGES = dict.fromkeys(("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"), "0")
 _COUNTING = {"net.netfilter.nf_conntrack_acct": "1"}  # for lab.rules: kube-proxy's nftables rules do not count
+# Refusals are told, each of them: the kernel's limit lets six ICMP errors pass to an address at once, then one a second
+# (icmp(7), icmp_ratelimit), and who sends a datagram does not send it again.
+_UNLIMITED = {"net.ipv4.icmp_ratemask": "0"}
+_UNLIMITED_IPV6 = {"net.ipv6.icmp.ratemask": "0"}
 _FILTERED_BRIDGES = dict.fromkeys(_QUIET_BRIDGES, "1")
 
 
@@ -76,7 +81,7 @@ def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace 
     for segment in wired:
         for seat in segment.seats:
             yield Namespace(netns=seat.netns)
-            keys = _quiet(cluster)
+            keys = _quiet(cluster) | _UNLIMITED | (_UNLIMITED_IPV6 if "ipv6" in cluster.families else {})
             if seat.netns == ROUTER or seat.netns in nodes:
                 keys |= _forwarding(cluster)
             if seat.netns in nodes and cluster.spec.network.plugin == "bridge":
@@ -126,9 +131,10 @@ def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator
         yield from _sysctls(name, dict(node_sysctls(cluster, name)) | (_COUNTING if cluster.mode == "nftables" else {}))
 
 
-def listeners(cluster: Cluster) -> Iterator[Serve | Health]:
-    """Yield all that the keeper answers: the pods, and kube-proxy's health checks."""
+def listeners(cluster: Cluster) -> Iterator[Listener]:
+    """Yield all that the keeper sees to: what it answers as pods, what runs in them, kube-proxy's health checks."""
     yield from serves(cluster)
+    yield from runs(cluster)
     yield from healths(cluster)
 
 
@@ -136,7 +142,7 @@ def serves(cluster: Cluster) -> Iterator[Serve]:
     """Yield what each pod listens on: the ports that it declares, and nothing when it declares none; clients too."""
     by_name = {node.metadata.name: node for node in cluster.nodes}
     for pod in cluster.pods:
-        ports = {(port.protocol, port.container_port) for port in pod.ports if port.protocol != "SCTP"}
+        ports = {(port.protocol, port.container_port) for port in cluster.served(pod) if port.protocol != "SCTP"}
         addresses = node_addresses(by_name[pod.spec.node_name]) if pod.spec.host_network else pod_addresses(pod)
         if ports:
             yield Serve(
@@ -147,8 +153,6 @@ def serves(cluster: Cluster) -> Iterator[Serve]:
                 ports=tuple(sorted(ports)),
             )
     for client in cluster.spec.clients:
-        open_ = {(port.protocol, port.port) for port in client.ports if port.protocol != "SCTP"}
-        if open_:
-            yield Serve(
-                netns=client.name, pod=client.name, node="", addresses=client.addresses, ports=tuple(sorted(open_))
-            )
+        own = tuple(sorted({(port.protocol, port.port) for port in client.ports if port.protocol != "SCTP"}))
+        if own:
+            yield Serve(netns=client.name, pod=client.name, node="", addresses=client.addresses, ports=own)

@@ -44,7 +44,10 @@ def _heading(status: Status, look: Look) -> str:
     how = f"iptables mode by iptables-{status.iptables}" if status.mode == "iptables" else f"{status.mode} mode"
     name = paint(status.lab, "bold", look)
     age = words.seconds(status.age_s)
-    return f"lab {name}: topology {status.topology}, {how}, up for {age}, keeper {status.keeper_pid}"
+    lines = [f"lab {name}: topology {status.topology}, {how}, up for {age}, keeper {status.keeper_pid}"]
+    for node, file in status.rules.items():
+        lines.append(f"node {node} has the rules of {file}; lab.sync puts the lab's own back")
+    return "\n".join(lines)
 
 
 def _lines(items: Sequence[object]) -> str:
@@ -62,7 +65,9 @@ def _health(pod: PodRow, look: Look) -> str:
 
 
 def _answers(pod: PodRow, look: Look) -> Iterator[str]:
-    if pod.answering:
+    if pod.processes:
+        yield paint(", ".join(pod.processes), "red" if pod.answering is False else "green", look)
+    elif pod.answering:
         latency = "" if pod.latency_s is None else f" in {words.seconds(pod.latency_s)}"
         yield paint(f"answers{latency}", "green", look)
     elif pod.answering is False:

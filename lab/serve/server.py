@@ -110,14 +110,6 @@ class Server:
         for connection in tuple(held.connections):
             connection.expire()
 
-    def close_all(self) -> None:
-        """Close every pod, and stop the clock of the connections."""
-        for namespace, pod in tuple(self._pods):
-            self.close(namespace, pod)
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-
     def _open_pod(self, pod: Serve, refusals: list[Refusal]) -> None:
         held = self._pods.setdefault((pod.netns, pod.pod), _Open())
         owner = Owner(pod=pod.pod, node=pod.node, report=_Reporter(pod.pod, self._log), connections=held.connections)
