@@ -220,7 +220,7 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Buil
 
 def _build(cluster: Cluster, builder: Builder, progress: Progress) -> None:
     """Inside the capsule: do the plan and see that every pod answers."""
-    from lab import build, programs  # noqa: PLC0415 - they load pyroute2, while the keeper starts
+    from lab import build, programs  # noqa: PLC0415 - only needed in there, while the keeper starts
     from lab.kernel import rules  # noqa: PLC0415
     from lab.plan import plan  # noqa: PLC0415
 
