@@ -17,7 +17,7 @@ from lab.errors import TopologyError
 from lab.model.cluster import Cluster
 from lab.model.lab import HairpinMode, Mode, Overlay, Plugin, Release, Variant
 from lab.parse.files import FILE
-from lab.parse.mistake import listed, nearest, show
+from lab.parse.mistake import did_you_mean, listed, nearest, show
 from lab.proxy.classic import NO_NFTABLES
 from lab.topology import Completed, load, of_cluster, read
 
@@ -121,6 +121,9 @@ def with_commands(chosen: Completed) -> Completed:
 def _check_all(mode: str, settings: Mapping[str, str]) -> None:
     _check("--mode", mode, get_args(Mode))
     for name, value in settings.items():
+        if name not in SETTINGS:  # from a program; the command line has no others
+            known = ["mode", *SETTINGS]
+            raise TopologyError(f"there is no option {show(name)}; expected {listed(known)}{did_you_mean(name, known)}")
         _check(f"--{name.replace('_', '-')}", value, SETTINGS[name])
 
 

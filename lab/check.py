@@ -40,7 +40,10 @@ has the socket is only heard when the SYN is sent again (tcp(7), RFC 6298: after
 """
 
 ANSWER_S = 3.0
-"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, twice."""
+"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, after 1 s."""
+
+UNREACHABLE_S = 5.0
+"""How long to wait, in seconds, to hear that there is no way: a neighbour is given up after 3 s (arp(7))."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +216,7 @@ def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step
         family=expectation.family,
     )
     wanted = in_short(known.places, wanted)
-    timeout_s = SILENCE_S if wanted.error == "timeout" else ANSWER_S
+    timeout_s = {"timeout": SILENCE_S, "unreachable": UNREACHABLE_S}.get(wanted.error or "", ANSWER_S)
     local_port = expectation.local_port or 0
     resolved = Resolved(
         addresses={name: targets.sources_among(cluster, known.places, name) for name in judge.names(wanted)},

@@ -111,6 +111,7 @@ def _standing(
     """Build a lab, give it, and end it."""
     from lab import api
 
+    refusal: LabError | None = None
     with ExitStack() as stack:
         try:
             options = settings | _mode(getattr(request, "param", ""))
@@ -120,7 +121,9 @@ def _standing(
                 stack.callback(_forget, request.config, lab, file)
                 stack.enter_context(lab.capture(file))
         except api.LabError as error:
-            _refuse(error, skip=request.config.getoption("lab_skip"))
+            refusal = error
+        if refusal:  # here, since pytest would tell of it twice within `except`
+            _refuse(refusal, skip=request.config.getoption("lab_skip"))
         yield lab
 
 
@@ -213,7 +216,7 @@ def _tell(item: pytest.Item, report: pytest.TestReport, one: Lab) -> None:
     file = _packets(item.config, one)
     if file is not None and file.exists():  # not that of a lab which is built in another way
         parts["packets"] = str(file)
-    said = [(f"lab_{part}", text) for part, text in parts.items()]
+    said = [("lab_name", one.name), *((f"lab_{part}", text) for part, text in parts.items())]
     if item.config.getoption("lab_keep"):
         one.keep()
         said.append((KEPT, one.name))

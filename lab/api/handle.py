@@ -179,7 +179,7 @@ class Lab:
         return expecting.topology(self.standing)
 
     def expect(self, *, from_: str, to: str, **said: Unpack[Expected]) -> Judged:
-        """Make one request and judge what comes of it, in the words that `expect` has in a topology.
+        """Make a request and judge what comes of it, in the words that `expect` has in a topology.
 
         Returns the findings, of each step of `then` too; none if `when` means other labs.
         Raises `ExpectationError` if one does not hold, `TopologyError` for words that mean nothing here.

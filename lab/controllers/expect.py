@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec import structs
 
+from lab import shares, words
 from lab.controllers.deployments import pods_of
 from lab.errors import TopologyError
 from lab.model.lab import HIT, Expectation, FlowExpectation, MarkExpectation, RulesExpectation
@@ -107,9 +108,28 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
     _outcome(cluster, known, one, path, out)
     for number, step in enumerate(one.then):
         where: Path = (*path, "then", number)
+        if step.answer and step.answer.again is False:
+            _dice(cluster, known, one, step, where, out)
         for name in step.change:
             _try(out, (*where, "change", name), partial(find, known, name, kinds=POD))
         _outcome(cluster, known, step, where, out)
+
+
+def _dice(cluster: Cluster, known: list[Place], one: Expectation, step: Step, where: Path, out: Mistakes) -> None:
+    """Report `again: false` with so few askers that a fair choice may well give all of them the same pods again."""
+    by = step.answer.by if step.answer else ""
+    pods = 2 if isinstance(by, str) or len(by) < 2 else len(by)
+    enough = shares.requests_to_rule_out(1 / pods)
+    try:
+        number = len(askers(cluster, known, one.from_))
+    except TopologyError:  # said already, of `from`
+        return
+    if number < enough:
+        text = (
+            f"chance may well give {words.count(number, 'asker')} the same of {pods} pods again; expected {enough} or more"
+            " askers (deploy/NAME: each pod of it asks)"
+        )
+        out.add(LAB, (*where, "answer", "again"), text)
 
 
 def _outcome(cluster: Cluster, known: list[Place], one: Outcome, path: Path, out: Mistakes) -> None:

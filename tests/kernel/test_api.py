@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -123,6 +125,15 @@ def test_a_request_that_finds_no_answer_shows_whom_it_would_have_met(lab: api.La
     assert "flows of the request: none on any node" in str(caught.value)
 
 
+def test_that_there_is_no_way_is_waited_for(lab: api.Lab) -> None:
+    lab.expect(from_="client-a", to="10.244.2.200:80", error="unreachable")
+
+
+def test_refused_datagrams_are_told_of_however_many_there_are(lab: api.Lab) -> None:
+    replies = lab.node("node-2").curl("web-2:9", udp=True, count=30, timeout_s=1.5)
+    assert {reply.error for reply in replies} == {"refused"}
+
+
 def test_every_mistake_in_an_expectation_is_told_at_once(lab: api.Lab) -> None:
     with pytest.raises(TopologyError) as caught:
         lab.expect(from_="client-a", to="svc/wab", flow={"node": "node-9"})
@@ -200,3 +211,43 @@ def test_a_lab_ends_with_its_block_however_that_ends_unless_it_is_kept(runtime: 
         lab.keep()
     assert [row.name for row in session.rows()] == [lab.name]
     session.down(lab.name)
+
+
+FORKED_BESIDE_THREADS = """
+import os, sys
+from pathlib import Path
+from lab import api
+
+class Teller:
+    def find_spec(self, name, path=None, target=None):
+        if os.getpid() != me:
+            os.write(2, f"{name} is imported in a child".encode())
+
+me = os.getpid()
+sys.meta_path.insert(0, Teller())
+for mode in ("iptables", "nftables"):
+    with api.up("clusterip", mode=mode) as lab:
+        pod, node = lab.pod("client-a"), lab.node("node-1")
+        assert pod.curl("svc/web", local_port=20_000).answered and pod.curl("svc/web").answered
+        node.exec("true"), node.rules("web"), node.conntrack(), lab.status(), lab.logs(), lab.drift(), lab.sync()
+        if mode == "iptables":
+            node.counters()
+        step = {"it": "later", "change": {"web-1": "unready"}, "answer": {"by": "web-2"}}
+        lab.expect(from_="client-a", to="svc/web", mark={"node": "node-1", "is": 0}, then=[step])
+        lab.expect(from_="client-a", to="svc/web", flow={"node": "node-1"})
+        lab.scale("web", 3)
+        with lab.capture(sys.argv[1] + mode):
+            pass
+        try:
+            lab.expect(from_="client-a", to="svc/web", error="reset")
+        except api.ExpectationError:
+            pass
+"""
+
+
+@pytest.mark.usefixtures("runtime")
+def test_children_import_nothing_so_that_threads_do_no_harm(tmp_path: Path) -> None:
+    """A child that is forked amid another thread's import would wait for ever for the lock which that one holds."""
+    argv = [sys.executable, "-c", FORKED_BESIDE_THREADS, str(tmp_path / "packets")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -137,7 +137,7 @@ def test_a_failed_test_shows_what_its_lab_looked_like(pytester: pytest.Pytester)
     assert run.stdout.str().count(": status -") == 1, "a test that passes shows nothing"
     cases = {case.attrib["name"]: case for case in ET.parse(pytester.path / "junit.xml").iter("testcase")}  # noqa: S314
     said = {one.attrib["name"]: one.attrib["value"] for one in cases["test_it"].iter("property")}
-    assert list(said) == ["lab_status", "lab_flows", "lab_rules", "lab_links", "lab_log"]
+    assert list(said) == ["lab_name", "lab_status", "lab_flows", "lab_rules", "lab_links", "lab_log"]
     assert "10.244.1.1:20003" in said["lab_flows"]
     assert "no SNAT" not in "".join(cases["test_it"].find("failure").itertext())  # type: ignore[union-attr]
     assert "✗  source  web 10.244.1.2" in "".join(cases["test_it"].find("failure").itertext())  # type: ignore[union-attr]
@@ -235,6 +235,30 @@ def test_a_test_that_ends_its_lab_itself_is_reported_without_it(pytester: pytest
     run = pytester.runpytest(*PLUGIN)
     run.assert_outcomes(failed=1)
     run.stdout.no_fnmatch_line("*- lab *")
+
+
+def test_mistakes_in_what_is_asked_for_are_told_once_and_without_a_traceback(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.lab("clusterp")
+        def test_topology(lab): pass
+
+        @pytest.mark.lab("clusterip", mod="nftables")
+        def test_option(lab): pass
+
+        @pytest.mark.lab("clusterip", modes=["ipvs"])
+        def test_mode(lab): pass
+    """)
+    run = pytester.runpytest(*PLUGIN)
+    run.assert_outcomes(errors=3)
+    told = run.stdout.str().partition("short test summary")[0]
+    assert "hint: did you mean clusterip?" in told
+    assert "there is no option 'mod'; expected mode, iptables, " in told
+    assert "; did you mean mode?" in told
+    assert "modes: 'ipvs': expected iptables, legacy, nftables" in told
+    assert "another exception" not in told
+    assert "plugin.py" not in told
 
 
 @pytest.mark.parametrize("skip", [False, True], ids=["fails", "is skipped when asked for"])

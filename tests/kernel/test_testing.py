@@ -21,7 +21,9 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def only_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load no plugin but ours, whether or not this checkout's has been installed."""
+    """Load no plugin but ours, installed or not; and tell nothing of this run, of which a worker or CI may be part."""
+    for name in ("CI", "BUILD_NUMBER", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p lab.plugin -p no:cacheprovider")
 
