@@ -111,7 +111,7 @@ def _standing(
     """Build a lab, give it, and end it."""
     from lab import api
 
-    refusal: LabError | None = None
+    lab: Lab | LabError
     with ExitStack() as stack:
         try:
             options = settings | _mode(getattr(request, "param", ""))
@@ -121,9 +121,9 @@ def _standing(
                 stack.callback(_forget, request.config, lab, file)
                 stack.enter_context(lab.capture(file))
         except api.LabError as error:
-            refusal = error
-        if refusal:  # here, since pytest would tell of it twice within `except`
-            _refuse(refusal, skip=request.config.getoption("lab_skip"))
+            lab = error
+        if isinstance(lab, api.LabError):  # here, since pytest would tell of it twice within `except`
+            _refuse(lab, skip=request.config.getoption("lab_skip"))
         yield lab
 
 

@@ -117,8 +117,8 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
 
 def _dice(cluster: Cluster, known: list[Place], one: Expectation, step: Step, where: Path, out: Mistakes) -> None:
     """Report `again: false` with so few askers that a fair choice may well give all of them the same pods again."""
-    by = step.answer.by if step.answer else ""
-    pods = 2 if isinstance(by, str) or len(by) < 2 else len(by)
+    by = step.answer.by if step.answer else ()
+    pods = max(2, len(by)) if isinstance(by, tuple) else 2
     enough = shares.requests_to_rule_out(1 / pods)
     try:
         number = len(askers(cluster, known, one.from_))
@@ -126,8 +126,8 @@ def _dice(cluster: Cluster, known: list[Place], one: Expectation, step: Step, wh
         return
     if number < enough:
         text = (
-            f"chance may well give {words.count(number, 'asker')} the same of {pods} pods again; expected {enough} or more"
-            " askers (deploy/NAME: each pod of it asks)"
+            f"chance may well give {words.count(number, 'asker')} the same of {pods} pods again;"
+            f" expected {enough} or more askers (deploy/NAME: each pod of it asks)"
         )
         out.add(LAB, (*where, "answer", "again"), text)
 

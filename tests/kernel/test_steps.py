@@ -48,6 +48,13 @@ spec:
   selector: {app: web}
   sessionAffinity: ClientIP
   ports: [{name: http, port: 80, targetPort: http}, {name: echo, port: 53, protocol: UDP, targetPort: echo}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: plain}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: http}]
 """
 MODES = [("--iptables", "nft"), ("--iptables", "legacy"), ("--mode", "nftables")]
 FROM_NODE = {
@@ -171,7 +178,7 @@ def test_what_a_killed_check_has_changed_is_put_back_by_the_next_command_which_s
 
 def test_checks_of_one_lab_at_the_same_time_do_not_meet_in_it(lab: Lab, tmp_path: Path) -> None:
     moved = {"it": "moved", "change": {"web-1": "unready"}, "after": "300ms", "answer": {"by": "web-2"}}
-    invoke = lab(write(tmp_path, {**FROM_POD, "then": [moved]}))
+    invoke = lab(write(tmp_path, {"from": "client-a", "to": "svc/plain", "shares": "equal", "then": [moved]}))
     before = objects(invoke)
     argv = invocation("lab.check")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
