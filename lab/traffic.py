@@ -10,6 +10,7 @@ import errno
 import select
 import socket
 import time
+from collections import deque
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import h11
 
 from lab import words
 from lab.errors import KernelError
-from lab.kernel import netns
+from lab.kernel import limits, netns
 from lab.model.request import Reply, Request
 from lab.parse.reply import NO_SENSE, error_word, with_facts
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lab.model.address import IPAddress
 
 BODY_KEPT = 65_536  # bytes of a reply's body that are kept; the rest is read and dropped
+PORTS_KEPT = 2000  # of UDP; as many requests as are ever made for shares, and few of the 28,000 ports
 LINGER_S = 0.2  # for the server to close first, so that TIME_WAIT is kept there and our port is free again
 # Without it a UDP socket hears of refusals only, not of ICMP's other errors (linux/in.h, linux/in6.h; ip(7)).
 RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
@@ -42,6 +44,7 @@ def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]
     """
     if not wanted:
         return []
+    limits.raise_open_files()
     try:
         with select.epoll() as poll, netns.inside(wanted[0].netns):
             return _Batch(poll, wanted, concurrency).run()
@@ -61,6 +64,7 @@ class _Batch:
         self._here = wanted[0].netns
         self._next = 0
         self._flying: dict[int, tuple[int, _Exchange]] = {}
+        self._ended: deque[_Exchange] = deque()
 
     def run(self) -> list[Reply]:
         """Make all requests and give the replies in their order."""
@@ -72,6 +76,8 @@ class _Batch:
                     replies.update(self._turn())
         finally:
             for _number, exchange in self._flying.values():
+                exchange.close()
+            for exchange in self._ended:
                 exchange.close()
         return [replies[number] for number in range(len(replies))]
 
@@ -89,7 +95,7 @@ class _Batch:
                 self._flying[exchange.fd] = number, exchange
                 self._poll.register(exchange.fd, select.EPOLLIN | select.EPOLLOUT)
             else:
-                exchange.close()
+                self._end(exchange)
                 yield number, reply
 
     def _turn(self) -> Iterator[tuple[int, Reply]]:
@@ -112,7 +118,16 @@ class _Batch:
 
     def _close(self, fd: int) -> None:
         self._poll.unregister(fd)
-        self._flying.pop(fd)[1].close()
+        self._end(self._flying.pop(fd)[1])
+
+    def _end(self, exchange: _Exchange) -> None:
+        """Close a socket; one of UDP only later, so that no other gets its port meanwhile: that would be one flow."""
+        if not exchange.keeps_port:
+            exchange.close()
+            return
+        self._ended.append(exchange)
+        if len(self._ended) > PORTS_KEPT:
+            self._ended.popleft().close()
 
 
 class _Exchange:
@@ -130,6 +145,11 @@ class _Exchange:
         self._unsent = b""
         self.fd = self._socket.fileno()
         self.deadline = 0.0
+
+    @property
+    def keeps_port(self) -> bool:
+        """Whether the port is the kernel's choice, and in nobody's way if it stays ours for a while."""
+        return self._asked.protocol == "udp" and not self._asked.local_port
 
     @property
     def writing(self) -> bool:

@@ -147,6 +147,18 @@ def test_udps_errors_are_told_apart_too(inside: Inside) -> None:
     assert [reply.error for reply in inside(observe)] == wanted
 
 
+def test_every_datagram_of_many_has_a_port_of_its_own(inside: Inside) -> None:
+    def observe() -> list[Reply]:
+        wire()
+        with serving(WEB):
+            return traffic.requests([replace(ASK, protocol="udp")] * 1000)
+
+    replies = inside(observe)
+    assert {reply.error for reply in replies} == {""}
+    # ports taken at random would all differ in one run of some fifty million
+    assert len({reply.local for reply in replies}) == len(replies)
+
+
 def test_our_own_address_and_port_are_known_even_when_it_fails(inside: Inside) -> None:
     def observe() -> list[Reply]:
         wire()
