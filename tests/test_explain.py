@@ -100,11 +100,11 @@ def test_a_drop_names_the_rule_that_did_it() -> None:
 def test_json_says_the_same() -> None:
     data = json.loads(of_case("clusterip", "--from", "10.244.1.3", "--to", "10.96.0.10:80", "--json"))
     assert data["sentence"] == SENTENCE
-    assert {(one["destination"], one["share"], one["masquerade"]) for one in data["journeys"]} == {
+    assert {(one["destination"], one["share"], one["masquerade"]) for one in data["ways"]} == {
         ("10.244.1.2:8080", "1/2", False),
         ("10.244.2.2:8080", "1/2", False),
     }
-    step = next(one for one in data["journeys"][0]["steps"] if one["chain"].startswith("KUBE-SEP"))
+    step = next(one for one in data["ways"][0]["steps"] if one["chain"].startswith("KUBE-SEP"))
     assert (step["before"]["destination"], step["after"]["destination"]) == ("10.96.0.10:80", "10.244.1.2:8080")
 
 
@@ -129,7 +129,7 @@ def test_what_is_unknown_is_named_with_file_and_line_and_both_answers_are_told(t
     assert "stops here: unknown: `-j TPROXY --on-port 1`" in text
     assert f"in FORWARD, {tmp_path}/saved:2" in flat(text)
     data = json.loads(ran(*packet, "--json").stdout)
-    assert [(one["if"], one["fate"], one["share"]) for one in data["journeys"]] == [
+    assert [(one["if"], one["fate"], one["share"]) for one in data["ways"]] == [
         (["`-m set --match-set bad src` holds"], "drop", "1"),
         (["`-m set --match-set bad src` fails"], "unknown", "1"),
     ]
@@ -287,8 +287,8 @@ def test_the_documents_output_is_the_real_one(block: str, monkeypatch: pytest.Mo
 
 def test_the_document_names_every_field_of_the_json() -> None:
     data = json.loads(of_case("clusterip", "--from", "10.244.1.3", "--to", "10.96.0.10:80", "--json"))
-    journey = data["journeys"][0]
+    way = data["ways"][0]
     tables = DOCUMENT.partition("## `--json`")[2]
     named = {name for row in re.findall(r"^\| (`.*?) \|", tables, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert named == {*data, *journey, *journey["steps"][0]}
-    assert all(f"`{name}`" in tables for name in (*data["packet"], *journey["steps"][0]["before"]))
+    assert named == {*data, *way, *way["steps"][0]}
+    assert all(f"`{name}`" in tables for name in (*data["packet"], *way["steps"][0]["before"]))

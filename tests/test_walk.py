@@ -57,7 +57,7 @@ def test_the_net_effect_is_the_references(
     found = told(source, to, mode, objects(external_traffic_policy=policy))
     assert ends(found) == {end: Fraction(1, len(endpoints)) for end in endpoints}
     assert masqueraded(found) is masked
-    assert {journey.service for journey in found.journeys} == {"default/web:http"}
+    assert {way.service for way in found.ways} == {"default/web:http"}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_detector_knows_a_pod_of_this_node(fields: dict[str, Any], mode: M
 @pytest.mark.parametrize("mode", MODES)
 def test_a_hairpin_is_masqueraded_and_says_so(mode: Mode) -> None:
     found = told("10.244.1.2", CLUSTER_IP, mode)
-    reasons = {f"{one.fate.destination}": one.fate.masquerade for one in found.journeys}
+    reasons = {f"{one.fate.destination}": one.fate.masquerade for one in found.ways}
     assert reasons["10.244.2.2"] == ""
     assert reasons["10.244.1.2"].startswith("hairpin")
 
@@ -155,7 +155,7 @@ def test_what_nothing_serves_is_refused_and_what_nothing_here_serves_is_dropped(
 ) -> None:
     found = told(source, to, mode, objects(endpoints, external_traffic_policy="Local"))
     assert ends(found) == {end: 1}
-    assert end == THERE or "default/web" in found.journeys[0].service
+    assert end == THERE or "default/web" in found.ways[0].service
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -192,7 +192,7 @@ def test_localhost_node_ports_are_iptables_modes_alone(mode: Mode, ends_at: set[
 def test_an_outsider_does_not_reach_loopback() -> None:
     found = told(ELSEWHERE, "127.0.0.1:22", "iptables")
     assert ends(found) == {"drop": 1}
-    assert "block incoming localnet connections" in found.journeys[0].fate.place
+    assert "block incoming localnet connections" in found.ways[0].fate.place
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -221,8 +221,8 @@ def test_affinity_is_assumed_to_be_empty_and_said(mode: Mode) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_mark_is_gone_when_the_packet_leaves(mode: Mode) -> None:
     found = told(NODE, CLUSTER_IP, mode)
-    assert {journey.steps[-1].after.mark for journey in found.journeys} == {0}
-    assert any(step.after.mark == 0x4000 for step in found.journeys[0].steps)
+    assert {way.steps[-1].after.mark for way in found.ways} == {0}
+    assert any(step.after.mark == 0x4000 for step in found.ways[0].steps)
 
 
 def test_what_the_node_says_to_itself_comes_back_by_lo_and_is_not_translated_again() -> None:
@@ -245,4 +245,4 @@ def test_what_the_node_says_to_itself_comes_back_by_lo_and_is_not_translated_aga
 def test_a_node_asking_its_own_endpointless_node_port_is_refused_when_it_comes_back() -> None:
     found = told(NODE, NODE_PORT, "iptables", objects(()))
     assert ends(found) == {"reject": 1}
-    assert [step.hook for step in found.journeys[0].steps][-1] == "INPUT"
+    assert [step.hook for step in found.ways[0].steps][-1] == "INPUT"

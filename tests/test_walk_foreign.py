@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from lab.errors import LabError
-from lab.model.journey import Packet, Vantage
+from lab.model.walk import Packet, Vantage
 from lab.parse import saved_rules
 from lab.parse.asked import packet_of
 from lab.proxy.explain import Asked, of_rules
@@ -54,9 +54,9 @@ COMMIT
 def test_the_mark_of_the_connection_is_kept_and_restored_and_snat_names_its_address() -> None:
     tables, _ = saved_rules.read(NAT, "a")
     found = of_rules(tables, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"), Asked(interface="eth0"))
-    assert [str(one.fate.source) for one in found.journeys] == ["192.0.2.1"]
+    assert [str(one.fate.source) for one in found.ways] == ["192.0.2.1"]
     other = of_rules(tables, packet_of(ELSEWHERE, CLUSTER_IP, "tcp"), Asked(interface="eth1"))
-    assert [one.fate.masquerade for one in other.journeys] == [""]
+    assert [one.fate.masquerade for one in other.ways] == [""]
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_what_is_unknown_is_named_in_every_hook(table: str, hook: str, source: s
     asked, done = f"-A {hook} {SET} -j DROP", f"-A {hook} -j SOMETHING --new"
     found = through(asked, table=table, source=source, local=local)
     assert cases(found) == {f"`{SET}` holds": {"drop": 1}, f"`{SET}` fails": {CLUSTER_IP: 1}}
-    (journey,) = through(done, table=table, source=source, local=local).journeys
-    assert (journey.fate.kind, journey.fate.detail) == ("unknown", "unknown: `-j SOMETHING --new`")
+    (way,) = through(done, table=table, source=source, local=local).ways
+    assert (way.fate.kind, way.fate.detail) == ("unknown", "unknown: `-j SOMETHING --new`")
 
 
 def test_an_unknown_target_is_unknown() -> None:
     found = through("-A FORWARD -j TPROXY --on-port 1")
-    assert "`-j TPROXY --on-port 1`" in found.journeys[0].fate.detail
+    assert "`-j TPROXY --on-port 1`" in found.ways[0].fate.detail
 
 
 def test_only_a_part_of_the_packets_meets_what_comes_after_a_chance() -> None:
@@ -192,7 +192,7 @@ def test_a_policy_decides_when_no_rule_does() -> None:
     found = explain(
         tables, Packet(source=ip_address(POD), destination=ip_address("10.0.0.1"), destination_port=1), Vantage()
     )
-    assert found.journeys[0].fate.place == "the policy of FORWARD"
+    assert found.ways[0].fate.place == "the policy of FORWARD"
 
 
 def test_chains_in_a_circle_are_refused_and_not_walked_for_ever() -> None:

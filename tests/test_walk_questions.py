@@ -22,7 +22,7 @@ def test_both_answers_to_an_unknown_match_are_followed_and_named() -> None:
 def test_an_unknown_match_is_harmless_where_nothing_becomes_of_it() -> None:
     found = through(f"-A FORWARD {SET} -j LOG --log-prefix x", f"-A FORWARD {SET}", "-A FORWARD -j DROP")
     assert ends(found) == {"drop": 1}
-    assert [step.matched for step in found.journeys[0].steps if step.rule] == [None, None, True]
+    assert [step.matched for step in found.ways[0].steps if step.rule] == [None, None, True]
 
 
 def test_answers_that_come_to_the_same_are_one_way_and_said_to_be_so() -> None:
@@ -47,7 +47,7 @@ def test_what_a_translated_packet_is_asked_is_another_question() -> None:
 COMMIT
 """
     found = of_rules(saved_rules.read(text, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
-    translated = [one for one in found.journeys if one.fate.dnat]
+    translated = [one for one in found.ways if one.fate.dnat]
     assert {bool(one.fate.masquerade) for one in translated} == {True, False}
 
 
@@ -88,7 +88,7 @@ def test_whatever_the_answers_are_the_ways_that_fit_them_say_what_becomes_of_the
         for question, holds in zip(QUESTIONS, answers, strict=True):
             known = known.replace(question, f"{'' if holds else '!'} -d 10.96.0.10/32")
         said = {f"`{one}` {'holds' if holds else 'fails'}" for one, holds in zip(QUESTIONS, answers, strict=True)}
-        fitting = [one for one in found.journeys if {each.text for each in one.assumed} <= said]
+        fitting = [one for one in found.ways if {each.text for each in one.assumed} <= said]
         total: dict[str, Fraction] = {}
         for one in fitting:
             total[one.fate.kind] = total.get(one.fate.kind, Fraction(0)) + one.share
@@ -101,8 +101,8 @@ def test_whatever_the_answers_are_the_ways_that_fit_them_say_what_becomes_of_the
 def test_more_open_questions_than_can_be_followed_are_unknown_and_the_walk_ends() -> None:
     rules = [f"-A FORWARD -m limit --limit {number}/min -j MARK --set-xmark {1 << number}/0" for number in range(1, 31)]
     found = through(*rules)
-    assert "too many open questions" in next(one.fate.detail for one in found.journeys if one.fate.kind == "unknown")
-    assert len(found.journeys) < 1000
+    assert "too many open questions" in next(one.fate.detail for one in found.ways if one.fate.kind == "unknown")
+    assert len(found.ways) < 1000
 
 
 def test_a_shadow_of_doubt_stays_on_masquerading_alone() -> None:
@@ -113,4 +113,4 @@ COMMIT
 """
     found = of_rules(saved_rules.read(text, "a")[0], packet_of(ELSEWHERE, CLUSTER_IP, "tcp"))
     assert {end for case in cases(found).values() for end in case} == {HERE}
-    assert [bool(one.fate.masquerade) for one in found.journeys] == [True, False, False]
+    assert [bool(one.fate.masquerade) for one in found.ways] == [True, False, False]

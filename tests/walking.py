@@ -7,10 +7,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lab.model import kubernetes as k8s
-from lab.model.journey import Explanation
 from lab.model.lab import Mode, Release
 from lab.model.netfilter import Table
 from lab.model.proxy_config import KubeProxyConfiguration
+from lab.model.walk import Explanation
 from lab.parse import saved_rules
 from lab.parse.asked import packet_of
 from lab.parse.cluster_files import ClusterFiles
@@ -80,7 +80,7 @@ def told(
 
 def ends(found: Explanation) -> dict[str, Fraction]:
     """Return what may become of the packet: its endpoint, or `drop`, `reject`, `unknown`, with the share of each."""
-    assert {journey.assumed for journey in found.journeys} == {()}
+    assert {way.assumed for way in found.ways} == {()}
     (total,) = cases(found).values()
     return total
 
@@ -88,17 +88,17 @@ def ends(found: Explanation) -> dict[str, Fraction]:
 def cases(found: Explanation) -> dict[str, dict[str, Fraction]]:
     """Return what may become of the packet for each answer to what is not known."""
     totals: dict[str, dict[str, Fraction]] = {}
-    for journey in found.journeys:
-        fate = journey.fate
+    for way in found.ways:
+        fate = way.fate
         name = f"{fate.destination}:{fate.port}" if fate.kind == "accept" else fate.kind
-        total = totals.setdefault(" and ".join(one.text for one in journey.assumed), {})
-        total[name] = total.get(name, Fraction(0)) + journey.share
+        total = totals.setdefault(" and ".join(one.text for one in way.assumed), {})
+        total[name] = total.get(name, Fraction(0)) + way.share
     return totals
 
 
 def masqueraded(found: Explanation) -> bool:
     """Return whether the source is changed; it is the same for every endpoint."""
-    (one,) = {bool(journey.fate.masquerade) for journey in found.journeys}
+    (one,) = {bool(way.fate.masquerade) for way in found.ways}
     return one
 
 

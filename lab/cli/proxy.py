@@ -13,8 +13,8 @@ from lab.cli.task import JSON, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
-    from lab.model.journey import Explanation
     from lab.model.proxy_config import KubeProxyConfiguration
+    from lab.model.walk import Explanation
     from lab.parse.cluster_files import ClusterFiles
     from lab.proxy.explain import Asked
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from lab.errors import TopologyError
 from lab.model.address import Family, IPAddress, family_of
 from lab.model.cluster import node_addresses
-from lab.model.journey import Packet, Protocol
+from lab.model.walk import Packet, Protocol
 from lab.parse.mistake import listed, show
 from lab.parse.place import Place, find, refuse
 from lab.parse.sloppy import parse_address

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lab.errors import TopologyError
 from lab.model.address import IPAddress
 from lab.model.cluster import CBR, ETH, external_addresses, full_name, gateway, node_addresses, pod_cidrs
-from lab.model.journey import Explanation, Packet, Vantage
 from lab.model.kubernetes import Node
 from lab.model.lab import Mode, Release
 from lab.model.labels import SERVICE_NAME
 from lab.model.netfilter import Table
 from lab.model.proxy_config import KubeProxyConfiguration
+from lab.model.walk import Explanation, Packet, Vantage
 from lab.parse import saved_rules
 from lab.parse.mistake import did_you_mean, listed, show
 from lab.parse.sloppy import parse_address

@@ -1,4 +1,4 @@
-"""A packet's journeys as a story: where it is, chain by chain, which rule and why; and one sentence at the end."""
+"""A packet's ways as a story: where it is, chain by chain, which rule and why; and one sentence at the end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from lab import words
-from lab.model.journey import Explanation, Journey, Packet, Step
 from lab.model.netfilter import Decide
+from lab.model.walk import Explanation, Packet, Step, Way
 from lab.report.outcome import MOST, assumed, provided, sentence, shares
 from lab.report.table import Look, paint, wrap
 
@@ -19,18 +19,18 @@ _CHAINS = 3  # chains of rules that do not match that are named
 def text(found: Explanation, look: Look | None = None, *, every: bool = False) -> str:
     """Return the story; `every`: also the rules that did not match, and every way that is like another."""
     look = look or Look()
-    journeys = found.journeys
-    common = _common([journey.steps for journey in journeys])
+    ways = found.ways
+    common = _common([way.steps for way in ways])
     lines = [paint(_opening(found), "bold", look)]
     if common:
-        idle = set.intersection(*(_idle(journey.steps) for journey in journeys))
-        lines += _steps(journeys[0].steps[:common], look, idle=set() if every else idle)
+        idle = set.intersection(*(_idle(way.steps) for way in ways))
+        lines += _steps(ways[0].steps[:common], look, idle=set() if every else idle)
     told: list[Sequence[Step]] = []
-    for alike in _alike(journeys, every=every):
+    for alike in _alike(ways, every=every):
         steps = alike[0].steps
         begun, like = max([(common, 0), *((_common([steps, other]), -at) for at, other in enumerate(told))])
         told.append(steps)
-        if len(journeys) > 1:
+        if len(ways) > 1:
             lines += ["", wrap(paint(f"way {len(told)}: {_ways(alike)}", "bold", look), look.width)]
         if begun > common:
             lines.append(f"    (as way {1 - like}, up to here)")
@@ -45,10 +45,10 @@ def _opening(found: Explanation) -> str:
     who = "itself" if vantage.is_local(packet.source) else "a pod" if vantage.is_pod(packet.source) else "outside"
     if who == "outside" and not vantage.pods:
         who = "a pod or another machine"  # nobody said where pods live
-    return f"{vantage.name}: a new connection from {who}, {_way(packet)} ({packet.protocol})"
+    return f"{vantage.name}: a new connection from {who}, {_ends(packet)} ({packet.protocol})"
 
 
-def _way(packet: Packet) -> str:
+def _ends(packet: Packet) -> str:
     source = words.socket(packet.source, packet.source_port)
     return f"{source} -> {words.socket(packet.destination, packet.destination_port)}"
 
@@ -63,20 +63,20 @@ def _common(ways: Sequence[Sequence[Step]]) -> int:
     return length
 
 
-def _alike(journeys: Sequence[Journey], *, every: bool) -> list[list[Journey]]:
-    """Return the journeys in groups that tell the same story but for the endpoint."""
+def _alike(ways: Sequence[Way], *, every: bool) -> list[list[Way]]:
+    """Return the ways in groups that tell the same story but for the endpoint."""
     if every:
-        return [[journey] for journey in journeys]
-    groups: dict[object, list[Journey]] = {}
-    for journey in journeys:
-        fate = journey.fate
-        hooks = tuple(dict.fromkeys(step.hook for step in journey.steps))
+        return [[way] for way in ways]
+    groups: dict[object, list[Way]] = {}
+    for way in ways:
+        fate = way.fate
+        hooks = tuple(dict.fromkeys(step.hook for step in way.steps))
         outcome = (fate.kind, fate.dnat, bool(fate.masquerade), fate.local)
-        groups.setdefault((*outcome, hooks, assumed(journey)), []).append(journey)
+        groups.setdefault((*outcome, hooks, assumed(way)), []).append(way)
     return list(groups.values())
 
 
-def _ways(alike: Sequence[Journey]) -> str:
+def _ways(alike: Sequence[Way]) -> str:
     first, *others = (f"{end} ({words.share(share)})" for end, share in shares(alike).items())
     condition = f", if {provided(alike[0])}" if alike[0].assumed else ""
     if not others:
@@ -183,19 +183,19 @@ def data(found: Explanation, *, every: bool = False) -> dict[str, Any]:
     return {
         "node": vantage.name,
         "packet": {**_packet(found.packet), "protocol": found.packet.protocol},
-        "journeys": [_journey(journey, every=every) for journey in found.journeys],
+        "ways": [_way(way, every=every) for way in found.ways],
         "notes": list(found.notes),
         "sentence": sentence(found),
     }
 
 
-def _journey(journey: Journey, *, every: bool) -> dict[str, Any]:
-    fate = journey.fate
+def _way(way: Way, *, every: bool) -> dict[str, Any]:
+    fate = way.fate
     return {
-        "probability": float(journey.share),
-        "share": str(journey.share),
-        "if": list(assumed(journey)),
-        "service": journey.service,
+        "probability": float(way.share),
+        "share": str(way.share),
+        "if": list(assumed(way)),
+        "service": way.service,
         "fate": fate.kind,
         "destination": words.socket(fate.destination, fate.port),
         "dnat": fate.dnat,
@@ -204,7 +204,7 @@ def _journey(journey: Journey, *, every: bool) -> dict[str, Any]:
         "new_source": str(fate.source) if fate.source else None,
         "local": fate.local,
         "decided_by": fate.place,
-        "steps": [_step(step) for step in journey.steps if every or step.matched is not False],
+        "steps": [_step(step) for step in way.steps if every or step.matched is not False],
     }
 
 

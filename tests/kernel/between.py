@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.kernel import command, conntrack, netns, rules, sysctl
 from lab.model.address import Family
-from lab.model.journey import Protocol
+from lab.model.walk import Protocol
 
 Fate = tuple[str, str, int, bool]
 """What is compared: accept, drop or reject; the address and port that it was sent to; whether it was masqueraded."""

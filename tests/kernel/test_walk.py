@@ -16,8 +16,8 @@ import pytest
 
 from lab.kernel import rules
 from lab.model.address import Family
-from lab.model.journey import Packet
 from lab.model.proxy_config import DetectLocal, IPTablesConfig, NFTablesConfig
+from lab.model.walk import Packet
 from lab.parse import saved_rules
 from lab.parse.cluster_files import load
 from lab.proxy.explain import vantage_of
@@ -171,7 +171,7 @@ def test_packets_go_where_the_walk_says_through_other_peoples_rules(inside: Insi
     node = ip_address("192.168.0.10")
     packets += [Packet(source=node, destination=node, destination_port=port) for port in range(1039, 1044)]
     found = tuple(explain(tables, one, vantage) for one in packets)
-    compare(inside, Case(OTHERS[tool], (), tuple(one for one in found if not one.journeys[0].assumed)), "ipv4", tool)
+    compare(inside, Case(OTHERS[tool], (), tuple(one for one in found if not one.ways[0].assumed)), "ipv4", tool)
 
 
 def test_ipv6_is_tried_too() -> None:

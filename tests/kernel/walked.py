@@ -14,9 +14,9 @@ import msgspec
 
 from lab.kernel import rules
 from lab.model.address import Family, IPAddress, family_of
-from lab.model.journey import Explanation, Journey, Packet, Protocol, Vantage
 from lab.model.lab import Mode, Release
 from lab.model.service import ServiceUnit
+from lab.model.walk import Explanation, Packet, Protocol, Vantage, Way
 from lab.parse import saved_rules
 from lab.parse.cluster_files import ClusterFiles, load
 from lab.proxy.explain import vantage_of
@@ -128,8 +128,8 @@ def case_of(
     return Case(text, getattr(rendered, "counters", ()), found)
 
 
-def predicted(journey: Journey) -> Fate:
-    fate = journey.fate
+def predicted(way: Way) -> Fate:
+    fate = way.fate
     if fate.kind != "accept":
         return fate.kind, "", 0, False
     return "accept", str(fate.destination), fate.port, bool(fate.masquerade)
@@ -138,8 +138,8 @@ def predicted(journey: Journey) -> Fate:
 def shares(found: Explanation) -> dict[Fate, float]:
     """Return each fate with its probability."""
     total: Counter[Fate] = Counter()
-    for journey in found.journeys:
-        total[predicted(journey)] += float(journey.share)  # type: ignore[assignment]
+    for way in found.ways:
+        total[predicted(way)] += float(way.share)  # type: ignore[assignment]
     return dict(total)
 
 
@@ -169,7 +169,7 @@ def origin_of(packet: Packet, vantage: Vantage) -> str:
 
 def compare(inside: Inside, made: Case, family: Family, tool: rules.Tool) -> None:
     tries = [try_of(one, origin_of(one.packet, one.vantage)) for one in made.found]
-    expected = [one.journeys[0].fate.kind for one in made.found]
+    expected = [one.ways[0].fate.kind for one in made.found]
     seen = inside(observe, family, tool, made.text, made.counters, tries, expected)
     wrong = []
     for one, asked, fates in zip(made.found, tries, seen, strict=True):

@@ -11,7 +11,6 @@ from itertools import product
 from typing import Literal, cast
 
 from lab.model.address import IPAddress
-from lab.model.journey import Assumption, Packet, Vantage
 from lab.model.netfilter import (
     Container,
     Field,
@@ -25,6 +24,7 @@ from lab.model.netfilter import (
     Value,
     Verdict,
 )
+from lab.model.walk import Assumption, Packet, Vantage
 from lab.proxy.walk.doubt import Answer, Doubt, Ledger, doubted, whether
 
 Origin = Literal["node", "pod", "outside"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lab.model.journey import Assumption, Packet
 from lab.model.netfilter import Unknown, Verdict
+from lab.model.walk import Assumption, Packet
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Literal
 
 from lab.errors import LabError
-from lab.model.journey import Packet, Step
 from lab.model.netfilter import Chain, Hook, Masked, Match, Rule, Table
+from lab.model.walk import Packet, Step
 from lab.proxy.walk.ask import Place
 from lab.proxy.walk.doubt import Ledger
 from lab.proxy.walk.rule import Branch, branches

@@ -13,7 +13,6 @@ from typing import Literal
 
 from lab import words
 from lab.model.address import IPAddress
-from lab.model.journey import Packet
 from lab.model.netfilter import (
     Chance,
     Decide,
@@ -32,6 +31,7 @@ from lab.model.netfilter import (
     Unknown,
     Verdict,
 )
+from lab.model.walk import Packet
 from lab.proxy.walk.ask import Place, compare, lookup, remembered
 from lab.proxy.walk.doubt import Answer, unknown
 

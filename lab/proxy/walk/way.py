@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lab.model.journey import Explanation, Fate, Journey, Packet, Step, Vantage
 from lab.model.netfilter import Hook, Table
+from lab.model.walk import Explanation, Fate, Packet, Step, Vantage, Way
 from lab.proxy.walk.ask import Origin, Place
 from lab.proxy.walk.doubt import Ledger
 from lab.proxy.walk.hook import State, merged, steps, through
@@ -39,7 +39,7 @@ def explain(tables: Sequence[Table], packet: Packet, vantage: Vantage) -> Explan
     return Explanation(
         packet=packet,
         vantage=vantage,
-        journeys=tuple(_journey(end, vantage) for end in ends),
+        ways=tuple(_way(end, vantage) for end in ends),
         notes=(*vantage.inferred, *way.ledger.notes, *_what_would_tell(ends), _FIRST),
     )
 
@@ -114,9 +114,9 @@ def _whither(packet: Packet, vantage: Vantage, began: Origin) -> str:
     return f"{packet.destination} is no address of {vantage.name}: it {verb} {where}"
 
 
-def _journey(state: State, vantage: Vantage) -> Journey:
+def _way(state: State, vantage: Vantage) -> Way:
     packet = state.packet
-    return Journey(
+    return Way(
         share=state.share,
         steps=tuple(steps(state.trail))[::-1],
         assumed=packet.assumed,

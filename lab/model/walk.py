@@ -1,4 +1,4 @@
-"""A packet's way through the rules of one node, as told by `lab.proxy.walk`: packet, step, fate, journey."""
+"""A packet's way through the rules of one node, as told by `lab.proxy.walk`: packet, step, fate, way."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Fate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Journey:
+class Way:
     """One of the ways that a packet may take: how likely (exactly), which steps, and where it ends.
 
     `assumed`: what is not known, and taken for given on this way; `share` is out of all packets for which it is so.
@@ -147,10 +147,10 @@ class Journey:
 class Explanation:
     """All that may happen to a packet; `notes`: what was assumed on every way.
 
-    The shares of the journeys add up to 1, however the questions are answered that nobody can answer here.
+    The shares of the ways add up to 1, however the questions are answered that nobody can answer here.
     """
 
     packet: Packet
     vantage: Vantage
-    journeys: tuple[Journey, ...]
+    ways: tuple[Way, ...]
     notes: tuple[str, ...] = ()
