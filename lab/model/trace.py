@@ -98,7 +98,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RouteQuestion:
-    """What a namespace's routing is asked after the request, as by ip(8): `route get ADDRESS from SOURCE iif IF mark M`."""
+    """What a namespace's routing is asked after the request: ip-route(8), `get ADDRESS from SOURCE iif IF mark M`."""
 
     netns: str
     destination: IPAddress
