@@ -22,12 +22,11 @@ from typing import Any
 
 from msgspec import structs
 
-from benchmarks import up
+from benchmarks import kept, up
 from benchmarks.cost import Cost, cost
 from benchmarks.objects import ENDPOINTS, written
 from benchmarks.reading import memory, yaml
 from benchmarks.tables import table
-from lab.errors import TopologyError
 from lab.kernel import command, join, netns, rules
 from lab.kernel.limits import widen
 from lab.model.cluster import Cluster
@@ -57,10 +56,8 @@ _TIMEOUT_S = 300.0
 
 def main(services: str, rounds: int, out: str, only: str) -> None:
     """Run the parts, print a table, and keep the results as JSON."""
-    sizes = _numbers(services)
-    if only and only not in PARTS:
-        raise TopologyError(f"--only: {only!r} is not a part", hint=f"the parts are {', '.join(PARTS)}")
-    file = Path(out) if out else up.RESULTS / "rules.json"
+    sizes = kept.numbers("--services", services, "1000,5000")
+    kept.check_part(only, PARTS)
     results: dict[str, Any] = {"machine": machine(), "endpoints": ENDPOINTS, "rounds": rounds}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -72,24 +69,13 @@ def main(services: str, rounds: int, out: str, only: str) -> None:
             results["memory"] = memory(max(sizes), place)
         if only in ("", "yaml"):
             results["yaml"] = yaml(min(YAML, *sizes), rounds, place)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(table(results))
-    print(f"\nresults: {file}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        hint = "for example --services 1000,5000"
-        raise TopologyError(f"--services: {text!r} is not a list of numbers", hint=hint) from None
+    kept.keep(results, table(results), out, "rules.json")
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
     versions = {argv[0]: command.check(argv).strip() for argv in (("iptables", "-V"), ("nft", "-V"))}
-    return {**up.machine(), **{name: text.splitlines()[0] for name, text in versions.items()}}
+    return {**kept.machine(), **{name: text.splitlines()[0] for name, text in versions.items()}}
 
 
 # --- load --------------------------------------------------------------------------------------------------------
@@ -121,8 +107,8 @@ def _load(services: int, rounds: int, place: Path) -> dict[str, Any]:
         for number in range(rounds):
             for way in sorted(ways, reverse=bool(number % 2)):
                 taken = _in_capsule(partial(_alone, ways[way]), place)
-                for kept, value in zip((seconds, processors), taken, strict=True):
-                    kept[tool].setdefault(way, []).append(value)
+                for costs, value in zip((seconds, processors), taken, strict=True):
+                    costs[tool].setdefault(way, []).append(value)
                 _say(f"{services} Services, {tool}, round {number + 1}/{rounds}, {way}", *taken)
     return {"services": services, "letters": sizes, "seconds": seconds, "processors": processors}
 
@@ -169,7 +155,7 @@ def _invocation(file: Path, tool: rules.Tool) -> list[str]:
     config = file.with_name("config.json")
     head = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": SETTINGS.kind}
     config.write_text(json.dumps({**head, **to_builtins(SETTINGS)}), encoding="utf-8")
-    invoke = [sys.executable, "-m", "invoke", "--search-root", str(up.ROOT), "proxy.render"]
+    invoke = [sys.executable, "-m", "invoke", "--search-root", str(kept.ROOT), "proxy.render"]
     return [*invoke, "--objects", str(file), "--config", str(config), "--mode", _mode(tool)]
 
 

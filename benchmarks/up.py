@@ -7,9 +7,7 @@ Three parts: `build` makes namespaces, veth pairs, bridge ports and addresses in
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -21,16 +19,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.kept import ROOT, check_part, keep, lines_of, machine, numbers
 from lab import state, topology
 from lab.build import build
-from lab.errors import TopologyError
 from lab.kernel import capsule, command, join, rules
 from lab.model.ops import Address, Bridge, Namespace, Op, Veth
 from lab.plan import plan
 from lab.plan.describe import describe
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 PARTS = ("build", "commands", "memory")
 LARGE = 500
 _TIMEOUT_S = 120.0
@@ -67,10 +63,8 @@ spec:
 
 def main(pods: str, rounds: int, out: str, only: str) -> None:
     """Run the parts, print a table, and keep the results as JSON."""
-    counts = _numbers(pods)
-    if only and only not in PARTS:
-        raise TopologyError(f"--only: {only!r} is not a part", hint=f"the parts are {', '.join(PARTS)}")
-    file = Path(out) if out else RESULTS / "up.json"
+    counts = numbers("--pods", pods, "4,50,200")
+    check_part(only, PARTS)
     results: dict[str, Any] = {"machine": machine(), "rounds": rounds}
     if only in ("", "build"):
         results["build"] = [_build(count, rounds) for count in counts]
@@ -78,36 +72,7 @@ def main(pods: str, rounds: int, out: str, only: str) -> None:
         results["commands"] = _commands(rounds)
     if only in ("", "memory"):
         results["memory"] = _memory()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(table(results))
-    print(f"\nresults: {file}")
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise TopologyError(f"--pods: {text!r} is not a list of numbers", hint="for example --pods 4,50,200") from None
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
-    )
-    return {
-        "kernel": platform.release(),
-        "processor": model,
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "iproute2": command.check(["ip", "-V"]).strip(),
-        "root": os.geteuid() == 0,
-    }
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    keep(results, table(results), out, "up.json")
 
 
 # --- build -------------------------------------------------------------------------------------------------------
@@ -209,9 +174,10 @@ def empty_capsule(folder: Path) -> Iterator[capsule.Keeper]:
 def _namespaces() -> int:
     """Return how many network namespaces the kernel holds, those being taken away included; 0 if it does not tell."""
     try:
-        return next((int(line.split()[1]) for line in _lines("/proc/slabinfo") if line.startswith("net_namespace ")), 0)
+        lines = lines_of("/proc/slabinfo")
     except PermissionError:
         return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("net_namespace ")), 0)
 
 
 # --- commands and memory -----------------------------------------------------------------------------------------
@@ -264,7 +230,7 @@ def _memory() -> dict[str, Any]:
 def _kernel_memory() -> dict[str, int]:
     """Return the bytes that the kernel holds for itself, by /proc/meminfo's names (proc_meminfo(5))."""
     names = ("Slab", "KernelStack", "PageTables", "Percpu")
-    rows = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo")}
+    rows = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines_of("/proc/meminfo")}
     return {name: rows[name] for name in names if name in rows}
 
 
@@ -275,7 +241,7 @@ def _pss(keeper: int) -> dict[str, int]:
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             if os.readlink(f"/proc/{entry}/ns/pid") == space:
-                rows = _lines(f"/proc/{entry}/smaps_rollup")
+                rows = lines_of(f"/proc/{entry}/smaps_rollup")
                 found[entry] = next(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
         except OSError:
             continue  # it ended meanwhile, or is not ours

@@ -16,6 +16,7 @@ from lab.controllers.check import no_bridge, no_place, no_tunnel
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster
 from lab.model.lab import HairpinMode, Mode, Overlay, Plugin, Release, Variant
+from lab.parse import option
 from lab.parse.files import FILE
 from lab.parse.mistake import did_you_mean, listed, nearest, show
 from lab.proxy.classic import NO_NFTABLES
@@ -119,12 +120,14 @@ def with_commands(chosen: Completed) -> Completed:
 
 
 def _check_all(mode: str, settings: Mapping[str, str]) -> None:
-    _check("--mode", mode, get_args(Mode))
+    if mode:
+        option.check("--mode", mode, get_args(Mode))
     for name, value in settings.items():
         if name not in SETTINGS:  # from a program; the command line has no others
             known = ["mode", *SETTINGS]
             raise TopologyError(f"there is no option {show(name)}; expected {listed(known)}{did_you_mean(name, known)}")
-        _check(f"--{name.replace('_', '-')}", value, SETTINGS[name])
+        if value:
+            option.check(f"--{name.replace('_', '-')}", value, SETTINGS[name])
 
 
 def _settled(loaded: Completed, mode: str, settings: Mapping[str, str]) -> Completed:
@@ -138,14 +141,6 @@ def _settled(loaded: Completed, mode: str, settings: Mapping[str, str]) -> Compl
     if wrong := no_place(cluster):
         raise TopologyError(wrong, hint="--plugin ptp")
     return replace(loaded, cluster=cluster)
-
-
-def _check(option: str, value: str, known: Sequence[str]) -> None:
-    if value and value not in known:
-        close = nearest(value, known)
-        raise TopologyError(
-            f"{option} {show(value)}: expected {listed(known)}", hint=f"did you mean {close}?" if close else ""
-        )
 
 
 def _with(cluster: Cluster, mode: str, settings: Mapping[str, str]) -> Cluster:

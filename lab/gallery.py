@@ -10,10 +10,10 @@ from functools import partial
 
 from lab import catalogue, session
 from lab.check import check
-from lab.errors import LabError, TopologyError
+from lab.errors import LabError
 from lab.kernel import children
 from lab.model.gallery import Tried
-from lab.parse.mistake import listed, nearest, show
+from lab.parse import option
 from lab.session import Standing
 from lab.topology import Completed
 
@@ -48,18 +48,10 @@ def items(topologies: Sequence[str] = (), mode: str = "iptables") -> tuple[Item,
     """
     known = [entry.name for entry in catalogue.entries()]
     for name in topologies:
-        _check("--topology", name, known)
-    _check("--mode", mode, [ALL, *MODES])
+        option.check("--topology", name, known)
+    option.check("--mode", mode, [ALL, *MODES])
     chosen = list(dict.fromkeys(topologies)) or known
     return tuple(Item(topology=name, mode=one) for name in chosen for one in (MODES if mode == ALL else (mode,)))
-
-
-def _check(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        close = nearest(value, known)
-        raise TopologyError(
-            f"{option} {show(value)}: expected {listed(known)}", hint=f"did you mean {close}?" if close else ""
-        )
 
 
 def run(wanted: Sequence[Item], progress: session.Progress) -> list[Tried]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from lab.model.nft_ruleset import NftRuleset
+from lab.model.nft_ruleset import NftRuleset, NftSet
 from lab.model.service import ServiceUnit
 from lab.proxy.config import ProxyConfig
 from lab.proxy.nftables import render
@@ -42,6 +42,11 @@ def elements(ruleset: NftRuleset, name: str) -> dict[str, str]:
     found = ruleset.set(name)
     assert found is not None, f"no set {name}"
     return {element.key: element.verdict for element in found.elements}
+
+
+def affinities(ruleset: NftRuleset) -> list[NftSet]:
+    """Return the sets that remember who was served by which endpoint."""
+    return [one for one in ruleset.sets if one.name.startswith("affinity-")]
 
 
 def own(ruleset: NftRuleset, owner: str = "default/web") -> list[str]:

@@ -136,7 +136,9 @@ def test_two_host_network_pods_with_one_port_fit_on_two_nodes_not_on_one() -> No
 
 
 def test_tcp_and_udp_may_share_a_number() -> None:
-    build(pod("dns", "{containers: [{ports: [{containerPort: 53}, {containerPort: 53, protocol: UDP}]}]}"))
+    text = pod("dns", "{containers: [{ports: [{containerPort: 53}, {containerPort: 53, protocol: UDP}]}]}")
+    (found,) = build(text).pods
+    assert [(one.container_port, one.protocol) for one in found.ports] == [(53, "TCP"), (53, "UDP")]
 
 
 # --- EndpointSlices --------------------------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ def test_objects_may_come_on_standard_input() -> None:
                 "--mode",
                 "ipvs",
             ),
-            "--mode 'ipvs'",
+            "--mode 'ipvs' is not supported: kube-proxy gave IPVS up",
         ),
     ],
 )

@@ -11,7 +11,7 @@ MAP = NftSet(
     (Element("10.96.0.10 . tcp . 80", "goto service-A"), Element("10.96.0.11 . tcp . 80", "drop", "default/none")),
     kind="map",
 )
-AFFINITY = NftSet("affinity-A", "ipv4_addr", timeout_s=90, owner="default/web")
+AFFINITY = NftSet("affinity-A", "ipv4_addr", timeout_s=90)
 BASE = NftChain("nat-output", ("jump services",), hook=Hook("nat", "output", -100))
 HELPER = NftChain("reject-chain", ("reject",), comment="helper")
 OWN = NftChain("service-A", (), "default/web")
@@ -49,9 +49,8 @@ def test_a_table_is_printed_with_its_sets_before_its_chains() -> None:
     )
 
 
-def test_a_services_chains_and_sets_are_found_by_its_name() -> None:
+def test_a_services_chains_are_found_by_its_name() -> None:
     assert list(RULESET.chains_of("default/web")) == [OWN]
-    assert list(RULESET.sets_of("default/web")) == [AFFINITY]
     assert list(RULESET.chains_of("default/other")) == []
 
 

@@ -22,6 +22,7 @@ from tests.rendered_nftables import (
     EVERYWHERE,
     LOCAL,
     MARK,
+    affinities,
     elements,
     own,
     rendered,
@@ -168,7 +169,7 @@ def test_affinity_remembers_each_endpoint_before_it_chooses_one() -> None:
         f"update @affinity-{EP_HERE} {{ ip saddr }}",
         "meta l4proto tcp dnat to 10.244.1.2:8080",
     ]
-    sets = list(ruleset.sets_of("default/web"))
+    sets = affinities(ruleset)
     assert [one.name for one in sets] == [f"affinity-{EP_HERE}", f"affinity-{EP_THERE}"]
     assert {(one.type, one.timeout_s, one.comment) for one in sets} == {("ipv4_addr", 90, "")}
 
@@ -181,11 +182,11 @@ def test_affinity_and_policy_local_choose_among_local_endpoints_only() -> None:
     ]
     assert len(rules(ruleset, f"service-{BASE}")) == 3
     only = rendered(web(affinity_seconds=90, internal_local=True))
-    assert [one.name for one in only.sets_of("default/web")] == [f"affinity-{EP_HERE}"]
+    assert [one.name for one in affinities(only)] == [f"affinity-{EP_HERE}"]
 
 
 def test_without_affinity_an_endpoint_has_neither_chain_nor_set() -> None:
-    assert list(rendered().sets_of("default/web")) == []
+    assert affinities(rendered()) == []
     assert own(rendered()) == [f"service-{BASE}"]
 
 

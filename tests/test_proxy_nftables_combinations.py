@@ -16,7 +16,7 @@ import pytest
 from lab.model.nft_ruleset import NftRuleset
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy.nftables import render
-from tests.rendered_nftables import BASE, CONFIG, EP_HERE, EP_THERE, elements, own
+from tests.rendered_nftables import BASE, CONFIG, EP_HERE, EP_THERE, affinities, elements, own
 from tests.units import HERE, RANGES, THERE, VIPS, WEB
 
 DRAINING_HERE, DRAINING_THERE = (replace(one, ready=False, terminating=True) for one in (HERE, THERE))
@@ -100,7 +100,7 @@ def test_a_table_holds_what_the_references_conditions_say(kind: str, way: str) -
         chains |= {f"external-{BASE}"} if ways_in and fate == "drop" else set()
         chains |= {f"firewall-{BASE}"} if limited else set()
         assert set(own(ruleset)) == chains
-        sets = {one.name for one in ruleset.sets_of("default/web")}
+        sets = {one.name for one in affinities(ruleset)}
         assert sets == {f"affinity-{NAMES[one]}" for one in reachable if affinity}
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, TypedDict, Unpack
 
@@ -15,6 +15,7 @@ from lab.api import expecting
 from lab.api.expecting import Expected, Judged
 from lab.api.place import Place
 from lab.check import Verdict, check
+from lab.controllers.adopt import choice_of
 from lab.model.address import IPAddress
 from lab.model.cluster import Cluster
 from lab.model.flow import Flow
@@ -25,12 +26,18 @@ from lab.parse import target as targets
 from lab.parse.files import text_of
 from lab.session import silently
 from lab.sync import Drift
+from lab.topology import Completed
 
 LONGEST_NAME = 63
 
 
 class Settings(TypedDict, total=False):
-    """The options of `lab.up`; what is left out is as the topology has it."""
+    """The options of `lab.up`; what is left out is as the topology has it.
+
+    `run_commands`: run the commands of the pods' containers, as you and on this machine's files. `from_`: the topology
+    is a file of a real cluster's objects, as kubectl prints them; `only`: what is in these namespaces of it, `limit`:
+    how many pods with a network of their own at most (0: all).
+    """
 
     mode: Mode
     iptables: Variant
@@ -38,6 +45,10 @@ class Settings(TypedDict, total=False):
     plugin: Plugin
     overlay: Overlay
     release: Release
+    run_commands: bool
+    from_: bool
+    only: Sequence[str]
+    limit: int
 
 
 @contextmanager
@@ -49,11 +60,25 @@ def up(topology: str | os.PathLike[str], *, name: str = "", **settings: Unpack[S
     that is taken, `HostError` for what the machine lacks, `KernelError` if it refuses; then nothing stays behind.
     """
     source = _text(topology)
-    chosen = catalogue.choose(source, **settings)
+    chosen = _chosen(source, **settings)
     lab = Lab(name or unique(chosen.cluster.name))
     shown = catalogue.INLINE if "\n" in source else source
     with session.passing(chosen.cluster, name=lab.name, source=shown, notes=chosen.notes, stays=lambda: lab.kept):
         yield lab
+
+
+def _chosen(
+    source: str,
+    *,
+    run_commands: bool = False,
+    from_: bool = False,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    **settings: str,
+) -> Completed:
+    choice = choice_of(only, limit, from_=from_)
+    chosen = catalogue.choose_cluster(source, choice, **settings) if choice else catalogue.choose(source, **settings)
+    return catalogue.with_commands(chosen) if run_commands else chosen
 
 
 def attach(name: str = "") -> Lab:

@@ -15,7 +15,6 @@ from lab.cli.task import JSON, LAB, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
-    from lab.controllers.adopt import Choice
     from lab.model.cluster import Cluster
     from lab.topology import Completed
 
@@ -65,8 +64,9 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
 ) -> None:
     """Build a lab of a topology and see that every pod answers."""
     from lab import catalogue
+    from lab.controllers.adopt import choice_of
 
-    choice = _choice(only, limit, from_=from_)
+    choice = choice_of(only, number("--limit", limit) if limit else None, from_=from_)
     choose = catalogue.choose if choice is None else partial(catalogue.choose_cluster, choice=choice)
     chosen = choose(
         topology,
@@ -86,20 +86,6 @@ def up(  # noqa: PLR0913, PLR0917 - each is an option
         _print_plan(chosen.cluster, json=json)
     else:
         _build(chosen, topology, lab, json=json)
-
-
-def _choice(only: list[str], limit: str, *, from_: bool) -> Choice | None:
-    """Return what is wanted of a real cluster; None for a topology, of which everything is."""
-    from lab.controllers.adopt import LIMIT, Choice
-
-    if not from_:
-        if only or limit:
-            raise TopologyError("--only and --limit choose from a cluster's objects; expected --from FILE beside them")
-        return None
-    most = number("--limit", limit) if limit else LIMIT
-    if most < 0:
-        raise TopologyError(f"--limit {most}: expected how many pods at most, or 0 for all of them")
-    return Choice(only=tuple(only), limit=most)
 
 
 def _print_plan(cluster: Cluster, *, json: bool) -> None:

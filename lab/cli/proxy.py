@@ -217,7 +217,11 @@ def _of_objects(
 
 
 def _mode(text: str) -> Any:  # noqa: ANN401 - see `_word`
-    return _word("--mode", text, "iptables", "nftables") if text else None
+    from lab.parse import option
+
+    if text:
+        option.check("--mode", text, ("iptables", "nftables"))
+    return text or None
 
 
 def _word(option: str, text: str, first: str, second: str) -> Any:  # noqa: ANN401 - a Literal of lab.model

@@ -1,7 +1,7 @@
 """An nftables ruleset as data: the one table of a family, with its sets, maps and chains, as in nft(8).
 
 A rule, a type and an element's key are texts that every nft from 1.0.1 reads; `owner` is the Service
-(`namespace/name`) that a chain or a set exists for, "" where all Services share it.
+(`namespace/name`) that a chain exists for, "" where all Services share it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ class NftSet:
     elements: tuple[Element, ...] = ()
     kind: Literal["set", "map"] = "set"
     timeout_s: int = 0
-    owner: str = ""
 
     def lines(self) -> Iterator[str]:
         """Yield the set as `nft -f` reads it inside a table."""
@@ -140,10 +139,6 @@ class NftRuleset:
     def chains_of(self, owner: str) -> Iterator[NftChain]:
         """Yield the chains that exist for the Service `owner` (`namespace/name`)."""
         return (chain for chain in self.chains if chain.owner == owner)
-
-    def sets_of(self, owner: str) -> Iterator[NftSet]:
-        """Yield the sets that exist for the Service `owner` (`namespace/name`)."""
-        return (one for one in self.sets if one.owner == owner)
 
 
 def gather_elements(elements: Iterable[tuple[str, Element]]) -> dict[str, dict[str, Element]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lab.model.address import IPAddress, all_of, host_network
 from lab.model.cluster import ETH, ROUTER
 from lab.model.ops import Address, Bridge, IPInterface, Neighbour, Route, Veth
-from lab.plan.segments import BRIDGE_INDEX, ETH_INDEX, Seat, Segment, port_mac
+from lab.plan.segments import BRIDGE_INDEX, ETH_INDEX, Seat, Segment, cable
 
 
 def links(segment: Segment) -> Iterator[Bridge | Veth]:
@@ -20,21 +20,7 @@ def links(segment: Segment) -> Iterator[Bridge | Veth]:
         promiscuous=segment.promiscuous,
         mtu=segment.mtu,
     )
-    for seat in segment.seats:
-        yield Veth(
-            netns=segment.netns,
-            name=seat.port,
-            index=seat.index,
-            mac=port_mac(segment.netns, seat.port),
-            peer_netns=seat.netns,
-            peer_name=ETH,
-            peer_index=ETH_INDEX,
-            peer_mac=seat.mac,
-            master=BRIDGE_INDEX,
-            master_name=segment.bridge,
-            hairpin=segment.hairpin,
-            mtu=segment.mtu,
-        )
+    yield from (cable(segment, seat) for seat in segment.seats)
 
 
 def addresses(segment: Segment) -> Iterator[Address | Route | Neighbour]:

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from lab.model.address import IPAddress
+from lab import words
 from lab.model.ops import (
     Address,
     Bridge,
@@ -41,7 +41,7 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
         case Namespace():
             return f"ip netns add {op.netns}\nip{_n(op)} link set lo up"
         case Sysctl():
-            return f"{_exec(op)}sysctl -w {op.key}={shlex.quote(op.value)}"
+            return f"{_exec(op)}sysctl -w {op.key}={shlex.quote(op.value)}{' || true' if op.optional else ''}"
         case Bridge():
             tail = f"\nip{_n(op)} link set {op.name} promisc on" if op.promiscuous else ""
             return (
@@ -70,7 +70,7 @@ def describe(op: Op) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per op
         case Hosts():
             return "\n".join(_file(f"/run/hairpin/hosts.{namespace}", text) for namespace, text in op.texts)
         case Health():
-            at = " ".join(_socket(address, op.port) for address in op.addresses)
+            at = " ".join(words.socket(address, op.port) for address in op.addresses)
             what = f"{op.service}: {op.endpoints} here" if op.service else "kube-proxy itself"
             return f"# in {op.netns}: answer health checks on {at}, {what}"
         case Serve():
@@ -173,10 +173,6 @@ def _run(op: Run) -> str:
     """Return what env(1) does; the program's own first word is its file's name here."""
     start = shlex.join(["env", "-i", "-C", op.folder, *(f"{name}={value}" for name, value in op.env)])
     return f"ip netns exec {op.netns} {start} {shlex.join([op.program, *op.argv[1:]])} &  # pod {op.pod}"
-
-
-def _socket(address: IPAddress, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004 - IPv6
 
 
 def _file(path: str, text: str) -> str:

@@ -17,23 +17,12 @@ from ipaddress import ip_interface
 from lab.model.address import IPAddress, all_of, family_of, host_network
 from lab.model.cluster import ETH
 from lab.model.ops import Address, IPInterface, Neighbour, Route, Veth
-from lab.plan.segments import ETH_INDEX, Seat, Segment, port_mac
+from lab.plan.segments import ETH_INDEX, Seat, Segment, cable, port_mac
 
 
 def links(segment: Segment) -> Iterator[Veth]:
     """Yield the cables."""
-    for seat in segment.seats:
-        yield Veth(
-            netns=segment.netns,
-            name=seat.port,
-            index=seat.index,
-            mac=port_mac(segment.netns, seat.port),
-            peer_netns=seat.netns,
-            peer_name=ETH,
-            peer_index=ETH_INDEX,
-            peer_mac=seat.mac,
-            mtu=segment.mtu,
-        )
+    return (cable(segment, seat) for seat in segment.seats)
 
 
 def addresses(segment: Segment) -> Iterator[Address | Route | Neighbour]:

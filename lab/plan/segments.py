@@ -30,7 +30,7 @@ from lab.model.cluster import (
     pod_netns,
 )
 from lab.model.kubernetes import Node, Pod
-from lab.model.ops import IPInterface
+from lab.model.ops import IPInterface, Veth
 
 WIRE, LAN = "wire", "lan0"
 
@@ -118,6 +118,24 @@ class Segment:
     hairpin: bool = False
     promiscuous: bool = False
     mtu: int = 0
+
+
+def cable(segment: Segment, seat: Seat) -> Veth:
+    """Return a machine's cable: its eth0, and the other end, which is a port of the segment's bridge if it has one."""
+    return Veth(
+        netns=segment.netns,
+        name=seat.port,
+        index=seat.index,
+        mac=port_mac(segment.netns, seat.port),
+        peer_netns=seat.netns,
+        peer_name=ETH,
+        peer_index=ETH_INDEX,
+        peer_mac=seat.mac,
+        master=BRIDGE_INDEX if segment.bridge else 0,
+        master_name=segment.bridge,
+        hairpin=segment.hairpin,
+        mtu=segment.mtu,
+    )
 
 
 def segments(cluster: Cluster, *, pod_mtu: int = 0) -> tuple[Segment, ...]:

@@ -172,7 +172,7 @@ def _affinity_sets(port: _Port) -> Iterator[NftSet]:
     if seconds:
         kind = ADDRESS_TYPE[port.config.family]
         for endpoint in port.chosen.reachable:
-            yield NftSet(f"affinity-{port.endpoint(endpoint)}", kind, timeout_s=seconds, owner=port.owner)
+            yield NftSet(f"affinity-{port.endpoint(endpoint)}", kind, timeout_s=seconds)
 
 
 def _chains(port: _Port) -> Iterator[NftChain]:

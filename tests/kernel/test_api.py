@@ -14,6 +14,8 @@ import pytest
 from lab import api, session
 from lab.errors import KernelError, TopologyError
 
+from .conftest import ROOT
+
 ONE_POD = """
     apiVersion: hairpin/v1alpha1
     kind: Lab
@@ -194,7 +196,7 @@ def test_rules_of_nftables_mode_do_not_count_and_nobody_is_left_to_believe_so() 
         assert (lab.name, lab.cluster.mode, api.attach().name) == ("mine", "nftables", "mine")
         with pytest.raises(TopologyError, match="do not count packets"):
             lab.node("node-1").counters()
-        with pytest.raises(TopologyError, match="only rules of iptables mode count"):
+        with pytest.raises(TopologyError, match="are of iptables mode, and this lab is in nftables mode"):
             lab.expect(from_="client-a", to="svc/web", rules={"node": "node-1", "hit": ["KUBE-SVC > KUBE-SEP"]})
         with pytest.raises(TopologyError, match="'mine' stands already"), api.up("clusterip", name="mine"):
             pass
@@ -251,3 +253,39 @@ def test_children_import_nothing_so_that_threads_do_no_harm(tmp_path: Path) -> N
     argv = [sys.executable, "-c", FORKED_BESIDE_THREADS, str(tmp_path / "packets")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_part_of_a_real_clusters_objects_stands_as_a_lab() -> None:
+    with api.up(ROOT / "tests/golden/cluster/kubeadm.yaml", from_=True, only=["shop"], mode="nftables") as lab:
+        assert {pod.metadata.namespace for pod in lab.cluster.pods} == {"shop"}
+        assert lab.pod("shop/frontend-5c9d8f7b6d-2fnm8").curl("svc/shop/cart").pod.startswith("shop/cart-")
+
+
+def test_a_choice_from_a_topology_is_refused() -> None:
+    with (
+        pytest.raises(TopologyError, match="--only and --limit choose from a cluster's objects"),
+        api.up("clusterip", only=["default"]),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("runtime")
+def test_commands_of_containers_run_if_they_shall() -> None:
+    container = "{name: job, command: [env], env: [{name: WORDS, value: served}]}"
+    text = (
+        ONE_POD.partition("      expect:")[0]
+        + f"""
+    ---
+    apiVersion: v1
+    kind: Pod
+    metadata: {{name: one}}
+    spec: {{containers: [{container}]}}
+    """
+    )
+    for wanted in (False, True):
+        with api.up(text, run_commands=wanted) as lab:
+            deadline = time.monotonic() + 10
+            while wanted and time.monotonic() < deadline and not any("exited" in line for line in lab.logs()):
+                pass
+            assert any("[job] WORDS=served" in line for line in lab.logs()) is wanted

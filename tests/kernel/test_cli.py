@@ -92,7 +92,14 @@ def test_the_iptables_that_was_chosen_installs_the_rules(lab: Lab, variant: str,
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--mode", "ipvs", "--mode 'ipvs': expected iptables or nftables"),
+        (
+            "--mode",
+            "ipvs",
+            (
+                "--mode 'ipvs' is not supported: kube-proxy gave IPVS up (deprecated in 1.35), Hairpin never had it;"
+                " expected iptables or nftables"
+            ),
+        ),
         ("--mode", "iptable", "--mode 'iptable': expected iptables or nftables\n  hint: did you mean iptables?"),
         ("--iptables", "nftables", "--iptables 'nftables': expected nft or legacy"),
         (

@@ -145,7 +145,8 @@ def test_wrong_names_are_refused_with_the_nearest(invoke: Invoke) -> None:
     assert "did you mean hairpin?" in done.stderr
     done = invoke("lab.gallery", "--mode", "ipvs")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: --mode 'ipvs': expected all, iptables, legacy or nftables")
+    assert done.stderr.startswith("error: --mode 'ipvs' is not supported: kube-proxy gave IPVS up")
+    assert "; expected all, iptables, legacy or nftables\n" in done.stderr
 
 
 def number_of(value: int) -> int:

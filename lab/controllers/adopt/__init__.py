@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lab.controllers.adopt.adopt import HINT, Adopted, adopt, label
-from lab.controllers.adopt.choose import LIMIT, Choice
+from lab.controllers.adopt.choose import LIMIT, Choice, choice_of
 
-__all__ = ["HINT", "LIMIT", "Adopted", "Choice", "adopt", "label"]
+__all__ = ["HINT", "LIMIT", "Adopted", "Choice", "adopt", "choice_of", "label"]

@@ -36,6 +36,21 @@ class Choice:
     limit: int = LIMIT
 
 
+def choice_of(only: Sequence[str], limit: int | None, *, from_: bool) -> Choice | None:
+    """Return what is wanted of a real cluster (`from_`); None for a topology, of which everything is.
+
+    Raises `TopologyError` for a choice from a topology, or a limit below 0.
+    """
+    if not from_:
+        if only or limit is not None:
+            raise TopologyError("--only and --limit choose from a cluster's objects; expected --from FILE beside them")
+        return None
+    most = LIMIT if limit is None else limit
+    if most < 0:
+        raise TopologyError(f"--limit {most}: expected how many pods at most, or 0 for all of them")
+    return Choice(only=tuple(only), limit=most)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     """What a lab is made of: pods, Services and their slices; a slice of no Service is not among them."""

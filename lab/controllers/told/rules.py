@@ -40,6 +40,7 @@ _NAMED = re.compile(
 )
 _CHAIN = re.compile(r"(service|local|external|firewall)-[A-Z2-7]{8}-([^/]+)/([^/]+)/(tcp|udp|sctp)/([^/]*)")
 _SERVICE_PORT = re.compile(r"([a-z0-9][-a-z0-9.]*)/([a-z0-9][-a-z0-9]*)(?::([-a-z0-9]+))?")
+_WAYS: dict[str, Way] = {"external IP": "external IP", "loadbalancer IP": "loadbalancer IP"}
 _TO_MARK = "KUBE-MARK-MASQ"
 _SERVICES, _NODE_PORTS = "KUBE-SERVICES", "KUBE-NODEPORTS"
 _HEALTH = " health check node port"
@@ -141,9 +142,7 @@ def _iptables(found: Targets, table: Table, chain: Chain, rule: Rule) -> None:
         if chain.name == _NODE_PORTS and not named[4] and target:
             _door(found, name, Door("node port", None, port), table, target)
         elif chain.name == _SERVICES and address and target != _TO_MARK:
-            said = named[4] or ""
-            way: Way = said if said in ("external IP", "loadbalancer IP") else "cluster IP"  # type: ignore[assignment]
-            _door(found, name, Door(way, address, port), table, target)
+            _door(found, name, Door(_WAYS.get(named[4], "cluster IP"), address, port), table, target)
 
 
 def _note_local(found: Targets, rest: str) -> None:
