@@ -170,7 +170,9 @@ class _Exchange:
                 self._socket.bind(("", asked.local_port))
             refused = self._socket.connect_ex((str(asked.address), asked.port))
             self._local = self._own_end()
-            return None if refused in (0, errno.EINPROGRESS) else self._ended(error_word(refused))
+            if refused == errno.EINPROGRESS:
+                refused = self._refused_meanwhile()
+            return self._ended(error_word(refused)) if refused else None
         except h11.LocalProtocolError as error:  # a path or host that HTTP cannot carry
             return replace(self._ended(error_word(errno.EINVAL)), body=str(error))
         except OSError as error:
@@ -209,6 +211,14 @@ class _Exchange:
         headers = [("Host", host), ("User-Agent", "hairpin"), ("Accept", "*/*"), ("Connection", "close")]
         asking = self._h11.send(h11.Request(method="GET", target=asked.path, headers=headers))
         return (asking or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+
+    def _refused_meanwhile(self) -> int:
+        """Return the errno of an ICMP error that came while connect(2) had the socket, else 0.
+
+        The kernel keeps such a one aside (a soft error; tcp_v4_err in net/ipv4/tcp_ipv4.c) and would send the SYN again;
+        who asks is told, as curl is.
+        """
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def _own_end(self) -> tuple[IPAddress, int] | None:
         """Return our address and port; None while the kernel has not chosen them, for want of a route."""
