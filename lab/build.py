@@ -201,7 +201,8 @@ class _Builder:
         try:
             sysctl.write(op.key, op.value)
         except KernelError as error:
-            raise KernelError(f"{_place(op.netns)}{error.message}", hint=error.hint) from None
+            if not op.optional:
+                raise KernelError(f"{_place(op.netns)}{error.message}", hint=error.hint) from None
 
     def queue(self, op: NetlinkOp) -> bool:
         """Put an op's messages behind those that wait; return whether these were sent now."""

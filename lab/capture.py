@@ -8,8 +8,6 @@ the file is whole, however it ends.
 from __future__ import annotations
 
 import os
-import select
-import socket
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,19 +17,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lab.errors import HostError, TopologyError
-from lab.kernel import join, tap
+from lab.kernel import tap
 from lab.parse import target as targets
 from lab.parse.mistake import listed
 from lab.parse.place import PLACES, places
+from lab.running import Running, Tally, check_enough
 from lab.session import Standing
-from lab.taps import END, Job, Tally, work
+from lab.taps import Job, work
 
 ALL = "all"
 """The target that means every node, pod, client and the router."""
 STDOUT = "-"
 STDOUT_FD = 1
-
-_PATIENCE_S = 5.0  # for the process inside to write what it has, when told to end: its reader may have stopped reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,57 +46,25 @@ class Capture:
     def __init__(self, standing: Standing, job: Job, file: BinaryIO | None) -> None:
         """Begin, and return when every tap is open; what is refused is raised. No `file`: standard output."""
         self.where = tuple(job.places.values())
-        self._keeper = standing.record.keeper
         self._tally = Tally()
         self._file = file
         out = STDOUT_FD if file is None else file.fileno()
-        self._ours, theirs = socket.socketpair()
-        with theirs:
-            self._call = join.Call(self._keeper, partial(work, job, out, theirs, self._tally))
-        try:
-            ready = self._ours.recv(1)
-        except BaseException:
-            self._call.kill()
-            raise
-        if not ready:
-            self._call.result()  # raises what went wrong
+        self._running = Running(standing.record.keeper, partial(work, job, out, self._tally))
 
     def wait(self) -> Summary:
         """Return what was captured, when enough is, or the lab has ended."""
-        try:
-            self._call.result()
-        except join.GoneError:
-            if not self._lab_ended():
-                raise
-            return self._summary(lab_ended=True)
-        return self._summary()
+        return self._summary(lab_ended=self._running.wait())
 
     def stop(self) -> Summary:
         """End the capture, and return what was captured."""
-        with suppress(OSError):  # it has just ended
-            self._ours.send(END)
-        if not self._call.over(_PATIENCE_S):
-            self._call.kill()
-            return self._summary()
-        return self.wait()
+        return self._summary(lab_ended=self._running.stop())
 
-    def _summary(self, *, lab_ended: bool = False) -> Summary:
-        """Close what is open, the file without a half block at its end, and return what there was."""
-        self._ours.close()
+    def _summary(self, *, lab_ended: bool) -> Summary:
+        """Close the file, without a half block at its end, and return what there was."""
         if self._file is not None and not self._file.closed:
             with self._file, suppress(OSError):  # a pipe cannot be cut
                 self._file.truncate(self._tally.written)
-        return Summary(packets=self._tally.packets, dropped=self._tally.dropped, lab_ended=lab_ended)
-
-    def _lab_ended(self) -> bool:
-        """Return whether the keeper ends: its children are killed first."""
-        fd = self._keeper.pidfd()
-        if fd is None:
-            return True
-        try:
-            return bool(select.select([fd], [], [], _PATIENCE_S)[0])
-        finally:
-            os.close(fd)
+        return Summary(packets=self._tally.seen, dropped=self._tally.lost, lab_ended=lab_ended)
 
 
 def start(
@@ -118,12 +83,7 @@ def start(
     how many are enough, and how long; 0: until `Capture.stop`.
     Raises `TopologyError` for a place or a filter that makes no sense, `HostError` for a file that cannot be written.
     """
-    mistakes = [text for text, wrong in (
-        (f"--count {count}: expected 0, for all, or how many packets", count < 0),
-        (f"--seconds {seconds}: expected 0, for no end, or how long", not 0 <= seconds < float("inf")),
-    ) if wrong]  # fmt: skip
-    if mistakes:
-        raise TopologyError(mistakes)
+    check_enough(count, seconds, of="packets")
     job = Job(
         places=_netns(standing, wanted),
         names=targets.names(standing.cluster),

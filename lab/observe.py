@@ -13,7 +13,7 @@ from lab.model.cluster import Cluster, node_addresses
 from lab.model.flow import Flow
 from lab.model.kubernetes import HIGHEST_PORT
 from lab.model.request import Reply, Request, Transport
-from lab.model.status import Status, service_rows, shown, status_of
+from lab.model.status import PortRow, Status, service_rows, shown, status_of
 from lab.parse import target as targets
 from lab.parse.place import Place, places
 from lab.session import Standing, probes
@@ -56,7 +56,7 @@ def ask(
 
     Raises `TopologyError` if either is unknown, or a number makes no sense.
     """
-    _check_numbers(count, local_port, timeout_s)
+    check_numbers(count, local_port, timeout_s)
     asked, endpoints = request(lab.cluster, source, to, port=port, protocol=protocol)
     asked = replace(asked, local_port=local_port, timeout_s=timeout_s)
     # curl cannot take a local port again while its last connection is in TIME_WAIT; our sockets leave that state to
@@ -66,7 +66,8 @@ def ask(
     return Asked(request=asked, replies=tuple(replies), how=how, endpoints=endpoints)
 
 
-def _check_numbers(count: int, local_port: int, timeout_s: float) -> None:
+def check_numbers(count: int, local_port: int, timeout_s: float) -> None:
+    """Raise `TopologyError` with each of a request's numbers that makes no sense."""
     mistakes = []
     if not 1 <= count <= MOST_REQUESTS:
         mistakes.append(f"--count {count}: expected 1 to {MOST_REQUESTS}")
@@ -126,17 +127,29 @@ def _behind(cluster: Cluster, goal: targets.Destination, protocol: Transport) ->
     """Return the pods behind an address and port, whether that is a pod's, a Service's or a node's."""
     if goal.kind == "pod":
         return (goal.name,)
-    nodes = {address for node in cluster.nodes for address in node_addresses(node)}
     for service in service_rows(cluster):
-        for port in service.ports:
-            if goal.name == f"svc/{service.name}" and not service.cluster_ips:  # headless: DNS gave a pod's address
-                return tuple(one.pod for one in port.endpoints if one.address == goal.address and one.pod)
-            by_service = goal.address in (*service.cluster_ips, *service.external) and goal.port == port.port
-            by_node = goal.port == port.node_port and (goal.address in nodes or goal.address.is_loopback)
-            if port.protocol == protocol.upper() and (by_service or by_node):
-                ready = (one.pod for one in port.endpoints if one.ready and one.pod)
-                return tuple(dict.fromkeys(ready))  # a dual-stack pod is an endpoint twice
+        if goal.name == f"svc/{service.name}" and not service.cluster_ips:  # headless: DNS gave a pod's address
+            found = (one for port in service.ports for one in port.endpoints if one.address == goal.address)
+            return tuple(dict.fromkeys(one.pod for one in found if one.pod))
+    for port in ports_behind(cluster, goal.address, goal.port, protocol):
+        ready = (one.pod for one in port.endpoints if one.ready and one.pod)
+        return tuple(dict.fromkeys(ready))  # a dual-stack pod is an endpoint twice
     return ()
+
+
+def ports_behind(cluster: Cluster, address: IPAddress, number: int, protocol: Transport) -> tuple[PortRow, ...]:
+    """Return the Services' ports that an address and port stand for: a ClusterIP's, a node's, or one from outside."""
+    nodes = {one for node in cluster.nodes for one in node_addresses(node)}
+    return tuple(
+        port
+        for service in service_rows(cluster)
+        for port in service.ports
+        if port.protocol == protocol.upper()
+        and (
+            (number == port.port and address in (*service.cluster_ips, *service.external))
+            or (number == port.node_port and (address in nodes or address.is_loopback))
+        )
+    )
 
 
 def names(lab: Standing) -> dict[IPAddress, str]:

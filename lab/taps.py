@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import select
-import signal
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import lab
@@ -19,9 +15,7 @@ from lab.kernel import tap
 from lab.model.address import IPAddress
 from lab.parse.frame import frame as decoded
 from lab.report import packets, pcapng
-
-READY, END = b"r", b"e"
-"""What the control socket carries: that every tap is open, and that it is to end."""
+from lab.running import READY, Tally
 
 _LOOK_S = 0.5  # how often to ask the kernel what it had no room for
 
@@ -40,42 +34,9 @@ class Job:
     lines: bool
 
 
-class Tally:
-    """Counts that outlive the process that keeps them: shared memory of two processes."""
-
-    _FORM = struct.Struct("=QQQ")
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self._FORM.size)
-
-    def keep(self, packets: int, dropped: int, written: int) -> None:
-        """Note how many packets there were, how many more were dropped, and how many bytes were written."""
-        self._FORM.pack_into(self._memory, 0, packets, dropped, written)
-
-    @property
-    def packets(self) -> int:
-        """How many packets were written."""
-        return self._at(0)
-
-    @property
-    def dropped(self) -> int:
-        """How many the kernel had no room for."""
-        return self._at(1)
-
-    @property
-    def written(self) -> int:
-        """How many bytes of whole blocks, or lines."""
-        return self._at(2)
-
-    def _at(self, number: int) -> int:
-        return int(self._FORM.unpack_from(self._memory)[number])
-
-
-def work(job: Job, out: int, control: socket.socket, tally: Tally) -> None:
+def work(job: Job, out: int, tally: Tally, control: socket.socket) -> None:
     """Inside the capsule: capture until told to end, or until there is enough."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # they are for our parent, which tells us
-        signal.signal(number, signal.SIG_IGN)
-    with tap.Taps(tuple(job.places), job.program) as taps, suppress(BrokenPipeError):  # its reader has seen enough
+    with tap.Taps(tuple(job.places), job.program) as taps:
         writer = _Writer(job, out, tally, taps)
         control.send(READY)
         _until_the_end(job, control, taps, writer)

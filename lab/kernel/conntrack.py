@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, TypedDict
 
 from lab.errors import HostError, KernelError
-from lab.kernel.netlink import NLA_F_NESTED, Channel, Message, attribute, attributes
+from lab.kernel.netlink import NETLINK_NETFILTER, NLA_F_NESTED, Channel, Message, attribute, attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,6 @@ _CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
 _FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}  # by an address's length in bytes
 _CTA_PROTOINFO_TCP, _CTA_PROTOINFO_TCP_STATE = 1, 1
-_NETLINK_NETFILTER = 12  # socket has no name for it
 _CT_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _CT_DELETE = 1 << 8 | 2  # ..., IPCTNL_MSG_CT_DELETE
 _NFGENMSG = struct.Struct("=BBH")
@@ -59,14 +58,33 @@ def dump() -> list[Entry]:
     Raises `HostError` if the kernel has no ctnetlink, `KernelError` if it refuses.
     """
     try:
-        with Channel(protocol=_NETLINK_NETFILTER) as channel:
+        with Channel(protocol=NETLINK_NETFILTER) as channel:
             return _entries(channel.dump(_CT_GET, _NFGENMSG.pack(socket.AF_UNSPEC, 0, 0)))
     except OSError as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
     except KernelError as error:
         if isinstance(error.__cause__, OSError):
-            raise _refusal(error.__cause__) from error
+            raise refusal(error.__cause__) from error
         raise
+
+
+def find(protocol: int, original: tuple[str, str, int, int]) -> Entry | None:
+    """Return the entry of zone 0 that has `original` (as `Entry` has it) in one of its directions, None if none has.
+
+    Raises what `dump` raises.
+    """
+    family = socket.AF_INET6 if ":" in original[0] else socket.AF_INET
+    asked = Message(kind=_CT_GET, flags=0, body=_NFGENMSG.pack(family, 0, 0) + _named(protocol, original))
+    try:
+        with Channel(protocol=NETLINK_NETFILTER) as channel:
+            answer = channel.get(asked)
+    except OSError as error:
+        raise refusal(error) from error
+    if isinstance(answer, bytes):
+        return entry(answer[_NFGENMSG.size :])
+    if answer.errno == errno.ENOENT:
+        return None
+    raise refusal(OSError(answer.errno, str(answer)))
 
 
 class Key(TypedDict):
@@ -83,7 +101,7 @@ def delete(keys: Sequence[Key]) -> int:
 
     Raises `KernelError` if the kernel refuses.
     """
-    with Channel(protocol=_NETLINK_NETFILTER) as channel:
+    with Channel(protocol=NETLINK_NETFILTER) as channel:
         refusals = channel.send([_deletion(key) for key in keys])
     bad = [refusal for refusal in refusals if refusal.errno != errno.ENOENT]
     if bad:
@@ -93,29 +111,34 @@ def delete(keys: Sequence[Key]) -> int:
 
 def _deletion(key: Key) -> Message:
     """Return the request for one entry: its id makes sure that it is not one that took the tuple meanwhile."""
-    source, destination, sport, dport = key["original"]
+    family = socket.AF_INET6 if ":" in key["original"][0] else socket.AF_INET
+    body = _NFGENMSG.pack(family, 0, 0) + _named(key["protocol"], key["original"])
+    if key["zone"]:
+        body += attribute(_CTA_ZONE, key["zone"].to_bytes(2, "big"))
+    return Message(kind=_CT_DELETE, flags=0, body=body + attribute(_CTA_ID, key["id"].to_bytes(4, "big")))
+
+
+def _named(protocol: int, original: tuple[str, str, int, int]) -> bytes:
+    """Return the attribute that names an entry by its original direction."""
+    source, destination, sport, dport = original
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     kinds = (_CTA_IP_V6_SRC, _CTA_IP_V6_DST) if ":" in source else (_CTA_IP_V4_SRC, _CTA_IP_V4_DST)
     addresses = b"".join(
         attribute(kind, socket.inet_pton(family, text)) for kind, text in zip(kinds, (source, destination), strict=True)
     )
     layer4 = (
-        attribute(_CTA_PROTO_NUM, bytes([key["protocol"]]))
+        attribute(_CTA_PROTO_NUM, bytes([protocol]))
         + attribute(_CTA_PROTO_SRC_PORT, sport.to_bytes(2, "big"))
         + attribute(_CTA_PROTO_DST_PORT, dport.to_bytes(2, "big"))
     )
-    original = _nested(_CTA_TUPLE_IP, addresses) + _nested(_CTA_TUPLE_PROTO, layer4)
-    body = _NFGENMSG.pack(family, 0, 0) + _nested(_CTA_TUPLE_ORIG, original)
-    if key["zone"]:
-        body += attribute(_CTA_ZONE, key["zone"].to_bytes(2, "big"))
-    return Message(kind=_CT_DELETE, flags=0, body=body + attribute(_CTA_ID, key["id"].to_bytes(4, "big")))
+    return _nested(_CTA_TUPLE_ORIG, _nested(_CTA_TUPLE_IP, addresses) + _nested(_CTA_TUPLE_PROTO, layer4))
 
 
 def _nested(kind: int, value: bytes) -> bytes:
     return attribute(kind | NLA_F_NESTED, value)
 
 
-def _refusal(error: OSError) -> HostError | KernelError:
+def refusal(error: OSError) -> HostError | KernelError:
     """Return what the user can do about the kernel's no."""
     code = error.errno or 0
     name = errno.errorcode.get(code, str(code))
@@ -134,8 +157,8 @@ def _refusal(error: OSError) -> HostError | KernelError:
 
 def _entries(messages: Iterable[bytes]) -> list[Entry]:
     """Return an entry per message, once each: a dump that crosses a growing hash table can name one twice."""
-    entries = (_entry(message[_HEADERS:]) for message in messages)
-    return list({(entry["id"], entry["original"]): entry for entry in entries}.values())
+    entries = (entry(message[_HEADERS:]) for message in messages)
+    return list({(one["id"], one["original"]): one for one in entries}.values())
 
 
 def _attributes(raw: bytes) -> dict[int, bytes]:
@@ -148,8 +171,8 @@ def _number(raw: bytes | None, absent: int = 0) -> int:
     return absent if raw is None else int.from_bytes(raw, "big")
 
 
-def _entry(raw: bytes) -> Entry:
-    """Return the entry of one message's attributes."""
+def entry(raw: bytes) -> Entry:
+    """Return the entry of one message's attributes, which stand behind its struct nfgenmsg."""
     parts = _attributes(raw)
     protocol, original = _tuple(parts[_CTA_TUPLE_ORIG])
     tcp = _attributes(parts.get(_CTA_PROTOINFO, b"")).get(_CTA_PROTOINFO_TCP, b"")

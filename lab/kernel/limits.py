@@ -1,13 +1,15 @@
-"""What the kernel allows this process (getrlimit(2)), and its pipes."""
+"""What the kernel allows this process (getrlimit(2)), its pipes and its sockets."""
 
 from __future__ import annotations
 
 import fcntl
 import resource
+import socket
 from contextlib import suppress
 from typing import IO, Any
 
 _PIPE_BYTES = 1 << 20  # /proc/sys/fs/pipe-max-size, as it is by default
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
 def raise_open_files() -> None:
@@ -28,3 +30,11 @@ def widen(pipe: IO[Any]) -> None:
     """
     with suppress(OSError):  # no pipe, or this user has as many large ones as one may have
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+
+def make_room(opened: socket.socket, octets: int) -> None:
+    """Let a socket hold so many bytes that nobody has read yet; without root net.core.rmem_max is the most."""
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, octets)
+    except PermissionError:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)

@@ -17,6 +17,7 @@ from typing import NoReturn, Self
 
 from lab.errors import KernelError
 from lab.kernel import netns as namespaces
+from lab.kernel.limits import make_room
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
@@ -25,6 +26,12 @@ NLM_F_CREATE = 0x400
 
 NLA_F_NESTED = 0x8000
 
+NETLINK_NETFILTER = 12
+"""The protocol of nfnetlink's sockets; `socket` has no name for it."""
+
+_NFNL_BATCH_BEGIN, _NFNL_BATCH_END = 0x10, 0x11  # linux/netfilter/nfnetlink.h
+_NFGENMSG = struct.Struct("!BBH")  # struct nfgenmsg: family, version, resource
+
 _NLMSG_ERROR = 0x2
 _NLMSG_DONE = 0x3
 _NLM_F_DUMP = 0x300
@@ -32,6 +39,7 @@ _NLM_F_CAPPED = 0x100
 _NLM_F_ACK_TLVS = 0x200
 _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
+_NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 
@@ -107,6 +115,7 @@ class Channel:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
+        self._socket.bind((0, 0))  # a socket without an address of its own is told nothing by multicast
         self._socket.settimeout(_DEADLINE_S)
 
     def __enter__(self) -> Self:
@@ -131,6 +140,40 @@ class Channel:
             refusals += self._send_batch(start, batch)
         return refusals
 
+    def transaction(self, messages: Sequence[Message], subsystem: int) -> list[Refusal]:
+        """Send `messages` to a subsystem of nfnetlink as one transaction, and return what the kernel refused.
+
+        It does all of them, or, if it refuses any, none. Raises `KernelError` as `send` does, and if they are too long
+        for this user: net.core.wmem_default is the most.
+        """
+        around = _NFGENMSG.pack(socket.AF_UNSPEC, 0, subsystem)
+        return self._send_batch(0, messages, (_NFNL_BATCH_BEGIN, around), (_NFNL_BATCH_END, around))
+
+    def get(self, message: Message) -> bytes | Refusal:
+        """Ask for one object, and return the answer's body, or the kernel's no; raises `KernelError` as `send` does."""
+        sequence = self._sequence = self._sequence + 1
+        try:
+            self._socket.send(_packed(message.kind, message.flags, sequence, message.body))
+            while True:
+                for _, (answered, kind, flags, body) in received(self._socket.recv(1 << 16)):
+                    if answered == sequence and kind != _NLMSG_ERROR:
+                        return body
+                    if answered == sequence:
+                        number, words = _verdict(flags, body)
+                        return Refusal(position=0, errno=number, words=words)
+        except OSError as error:
+            raise KernelError(f"{self._place}: the kernel did not answer a netlink message: {error}") from None
+
+    def listen(self, group: int, octets: int) -> socket.socket:
+        """Join a multicast group and return the socket, which no longer waits and holds `octets` bytes, if it may.
+
+        What the kernel tells comes there from now on, so nothing more can be asked for. It is closed with the channel.
+        """
+        make_room(self._socket, octets)
+        self._socket.settimeout(0)
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+        return self._socket
+
     def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         """Ask for all objects of an RTM_GET* `kind`; yield each answer whole, with its header.
 
@@ -138,12 +181,10 @@ class Channel:
         """
         sequence = self._sequence = self._sequence + 1
         try:
-            self._socket.send(
-                _HEADER.pack(_HEADER.size + len(body), kind, NLM_F_REQUEST | _NLM_F_DUMP, sequence, 0) + body
-            )
+            self._socket.send(_packed(kind, _NLM_F_DUMP, sequence, body))
             while True:
                 data = self._socket.recv(1 << 18)
-                for start, (answered, answer, flags, part) in _messages(data):
+                for start, (answered, answer, flags, part) in received(data):
                     if answered != sequence:
                         continue
                     if answer == _NLMSG_DONE:
@@ -159,15 +200,19 @@ class Channel:
     def _place(self) -> str:
         return f"in {self.where}" if self.where else "in the capsule's own namespace"
 
-    def _send_batch(self, start: int, batch: Sequence[Message]) -> list[Refusal]:
+    def _send_batch(self, start: int, batch: Sequence[Message], *around: tuple[int, bytes]) -> list[Refusal]:
+        """Send messages at once; `around`: the kinds and bodies of two more, before and behind them."""
         first = self._sequence + 1
         last = self._sequence = self._sequence + len(batch)
-        parts = []
-        for sequence, message in enumerate(batch, first):
-            # Only the last one asks for an acknowledgement: the kernel answers in order, and refusals are always sent.
-            flags = message.flags | NLM_F_REQUEST | (NLM_F_ACK if sequence == last else 0)
-            parts.append(_HEADER.pack(_HEADER.size + len(message.body), message.kind, flags, sequence, 0))
-            parts.append(message.body)
+        # Only the last one asks for an acknowledgement: the kernel answers in order, and refusals are always sent.
+        parts = [
+            _packed(message.kind, message.flags | (NLM_F_ACK if sequence == last else 0), sequence, message.body)
+            for sequence, message in enumerate(batch, first)
+        ]
+        if around:
+            (begin, head), (end, tail) = around
+            # What is wrong with all of it is the first one's refusal, and the only answer.
+            parts = [_packed(begin, 0, last, head), *parts, _packed(end, 0, 0, tail)]
         try:
             self._socket.send(b"".join(parts))
             return [
@@ -184,7 +229,7 @@ class Channel:
         """Yield sequence number, errno (0 is an acknowledgement) and words of each answer, up to the last one's."""
         sequence = 0
         while sequence != last:
-            for _, (sequence, kind, flags, body) in _messages(self._socket.recv(1 << 16)):
+            for _, (sequence, kind, flags, body) in received(self._socket.recv(1 << 16)):
                 if kind == _NLMSG_ERROR and first <= sequence <= last:
                     yield sequence, *_verdict(flags, body)
 
@@ -203,6 +248,10 @@ def check(channel: Channel, messages: Sequence[Message], what: str) -> None:
         raise KernelError("\n".join(f"{place}{what}: {refusal}" for refusal in refusals))
 
 
+def _packed(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, sequence, 0) + body
+
+
 def _batches(messages: Sequence[Message]) -> Iterator[tuple[int, Sequence[Message]]]:
     """Yield slices of `messages` that fit `BATCH_BYTES`, each with its first one's position."""
     start = size = 0
@@ -216,7 +265,7 @@ def _batches(messages: Sequence[Message]) -> Iterator[tuple[int, Sequence[Messag
         yield start, messages[start:]
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, tuple[int, int, int, bytes]]]:
+def received(data: bytes) -> Iterator[tuple[int, tuple[int, int, int, bytes]]]:
     """Yield where each message in `data` starts, and its sequence number, type, flags and body."""
     offset = 0
     while offset + _HEADER.size <= len(data):

@@ -19,7 +19,7 @@ from typing import Literal
 from lab.errors import KernelError
 from lab.kernel import command, nft
 from lab.kernel.capsule import FOLDER
-from lab.kernel.netlink import NLM_F_CREATE, Channel, Message, open_in, string
+from lab.kernel.netlink import NETLINK_NETFILTER, NLM_F_CREATE, Channel, Message, open_in, string
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft"]
 """What loads a rule set: one of the two iptables, or nft for one in its own language."""
@@ -34,7 +34,6 @@ _ZERO = "-Z\n"
 _NFT_LETTERS = 1 << 19  # above, several transactions are faster than one; below, each has to wait for the kernel
 _TIMEOUT_S = 60.0
 
-NETLINK_NETFILTER = 12  # socket has no name for it
 _NFNL_SUBSYS_ACCT = 7
 _NFNL_MSG_ACCT_NEW, _NFNL_MSG_ACCT_GET = 0, 1
 _NFACCT_NAME = 1

@@ -77,6 +77,24 @@ def sethostname(name: str) -> None:
     _check(_libc.sethostname(raw, len(raw)), "sethostname")
 
 
+def getsockopt(fd: int, level: int, option: int, asked: bytes) -> bytes:
+    """Return a socket's option (getsockopt(2)) of those that are told what is asked for by what they shall fill."""
+    filled = ctypes.create_string_buffer(asked, len(asked))
+    size = ctypes.c_uint32(len(asked))
+    _check(_libc.getsockopt(fd, level, option, filled, ctypes.byref(size)), f"getsockopt {option}")
+    return filled.raw[: size.value]
+
+
+def inotify_init() -> int:
+    """Return a descriptor on which events of files come, which does not wait (inotify_init1(2))."""
+    return _check(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "inotify_init1")
+
+
+def inotify_add_watch(fd: int, path: str, events: int) -> int:
+    """Ask for events of the file `path`, or of those in that folder (inotify_add_watch(2)); return the watch."""
+    return _check(_libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(events)), f"inotify {path}")
+
+
 def keep_capabilities() -> None:
     """Make every permitted capability inheritable and ambient, so that it survives an exec (capabilities(7)).
 

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Self
 
 from lab.errors import KernelError, TopologyError
 from lab.kernel import command, netns
-from lab.kernel.limits import raise_open_files
+from lab.kernel.limits import make_room, raise_open_files
 
 SNAPLEN = 262_144
 """The most of a packet that is kept, in bytes, as tcpdump(8) has it; a veth carries 64 KiB at once, and may more."""
@@ -29,16 +29,18 @@ SNAPLEN = 262_144
 ETHERNET, LOOPBACK = 1, 772
 """Types of hardware (linux/if_arp.h) whose frames have an Ethernet header; a tunnel's may have none."""
 
+OTHERHOST = 3
+"""The `Frame.kind` of what is for another machine (linux/if_packet.h, PACKET_OTHERHOST)."""
+
 # linux/if_packet.h, asm-generic/socket.h
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 263, 6, 4
-_SO_RCVBUFFORCE, _SO_ATTACH_FILTER, _SO_TIMESTAMPNS, _SO_MARK, _SO_RCVMARK = 33, 26, 64, 36, 75
+_SO_ATTACH_FILTER, _SO_TIMESTAMPNS, _SO_MARK, _SO_RCVMARK = 26, 64, 36, 75
 _SIOCGIFHWADDR = 0x8927
 _BUFFER_BYTES = 8 * 1024 * 1024  # of each socket: some 10,000 packets; without root rmem_max is the limit
 _CONTROL = socket.CMSG_SPACE(16) + socket.CMSG_SPACE(4)
 _INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter, linux/filter.h
 _RET = 6  # BPF_RET: so many bytes of the packet are wanted
-_NOTHING, _ALL = _INSTRUCTION.pack(_RET, 0, 0, 0), _INSTRUCTION.pack(_RET, 0, 0, SNAPLEN)
 
 GRACE_NS = 20_000_000
 """How long a packet may be under way from its timestamp to its socket; it takes microseconds, unless we are halted."""
@@ -195,6 +197,11 @@ class Order:
         return len(self._waiting)
 
 
+def shortened(octets: int) -> bytes:
+    """Return a filter that accepts every packet, of which no more than its first `octets` are kept."""
+    return _INSTRUCTION.pack(_RET, 0, 0, octets)
+
+
 def compile_filter(expression: str) -> bytes:
     """Return a filter as the kernel runs it, compiled by libpcap's own compiler, from pcap-filter(7)'s language.
 
@@ -214,18 +221,15 @@ def compile_filter(expression: str) -> bytes:
 
 def _prepare(opened: socket.socket, program: bytes) -> None:
     """Let a socket, which receives already, begin anew as it shall be."""
-    _filter(opened, _NOTHING)
+    _filter(opened, shortened(0))
     with suppress(BlockingIOError):
         while True:
             opened.recv(1)
     opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     with suppress(OSError):  # Linux 5.19
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVMARK, 1)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
-    except PermissionError:  # as a user: rmem_max is the most
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
-    _filter(opened, program or _ALL)
+    make_room(opened, _BUFFER_BYTES)
+    _filter(opened, program or shortened(SNAPLEN))
 
 
 def _filter(opened: socket.socket, program: bytes) -> None:

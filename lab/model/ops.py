@@ -23,11 +23,15 @@ class Namespace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sysctl:
-    """Write `value` to `key`, in sysctl(8)'s dotted form, such as `net.ipv4.ip_forward`."""
+    """Write `value` to `key`, in sysctl(8)'s dotted form, such as `net.ipv4.ip_forward`.
+
+    `optional`: a lab stands on a kernel that refuses it, too.
+    """
 
     netns: str
     key: str
     value: str
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,12 @@ from lab.model.request import Reply, Request
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft"]
 OWN_TABLE = "hairpin-trace"
-"""The table of ours that asks for trace events, and whose chains show a packet before and behind each hook's others."""
+"""The table of ours that asks for trace events, and whose chains show a packet before and behind each hook's others.
+
+In the kernel its name has a number behind it: a table with an owner is not shared, and two traces may go on at once.
+Its chains are called `prerouting-first`, `prerouting-last`, and so on for `input`, `forward`, `output`, `postrouting`;
+their priorities are -310 and 310. Each gives one event, of the kind `policy`, with the packet.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +128,8 @@ class Evidence:
     """All that was observed of one request. Nothing in it is inferred.
 
     `places`: what each namespace that was looked at is called (`node-1`, `web-1`); `nodes`: which of them are nodes.
-    `names`: who has which address. `taps` are in the order of time, `events` of one namespace in their own.
+    `names`: who has which address. `taps` are in the order of time, `events` of one namespace in their own; packets
+    that have none of the ports of the request's flows are left out of both, if they are of TCP or UDP.
     `risen`: by namespace, the kernel's counters of packets that it gave up (`TcpExt.IPReversePathFilter`,
     `Ip.OutNoRoutes`...; /proc/net/snmp, snmp6, netstat, and nf_conntrack's `conntrack.drop`...) that have risen, by how
     much. `sysctls`: by namespace, those that decide such things. `lost`: by namespace, how many packets or events the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lab.model.packet import Packet
 
@@ -56,6 +56,15 @@ _ERRORS, _ERRORS6 = {3, 5, 11, 12}, {1, 2, 3, 4}  # those that quote the packet 
 _UNREACHABLE_KIND, _UNREACHABLE_KIND6 = 3, 1
 
 
+class _Ends(NamedTuple):
+    """What an IP header tells: addresses, time to live, and IPv4's identification."""
+
+    source: IPAddress
+    destination: IPAddress
+    ttl: int
+    id: bytes
+
+
 def frame(data: bytes, *, ethernet: bool = True, protocol: int = 0) -> Packet:
     """Return what `data` says; without an Ethernet header, `protocol` is its EtherType, as packet(7) tells it."""
     return _cut(data, ethernet, protocol, 0)
@@ -101,78 +110,81 @@ def _arp(data: bytes) -> Packet:
 def _ipv4(data: bytes, depth: int) -> Packet:
     header = (data[0] & 0x0F) * 4
     total, _, fragment = struct.unpack_from("!HHH", data, 2)
-    source, destination = IPv4Address(data[12:16]), IPv4Address(data[16:20])
+    ends = _Ends(IPv4Address(data[12:16]), IPv4Address(data[16:20]), data[8], data[4:6])
     if fragment & 0x1FFF:
-        return _later_fragment(source, destination, (fragment & 0x1FFF) * 8)
+        return _later_fragment(ends, (fragment & 0x1FFF) * 8)
     length = (total or len(data)) - header  # 0: more than 64 KiB at once (BIG TCP)
-    return _transport(data[9], source, destination, data[header:], length, depth)
+    return _transport(data[9], ends, data[header:], length, depth)
 
 
 def _ipv6(data: bytes, depth: int) -> Packet:
     length, following = struct.unpack_from("!HB", data, 4)
-    source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
+    ends = _Ends(IPv6Address(data[8:24]), IPv6Address(data[24:40]), data[7], b"")
     offset = 40
     length = length or len(data) - offset
     while following in _EXTENSIONS or following == _FRAGMENT:
         if following == _FRAGMENT:
             (place,) = struct.unpack_from("!H", data, offset + 2)
             if place & 0xFFF8:
-                return _later_fragment(source, destination, place & 0xFFF8)
+                return _later_fragment(ends, place & 0xFFF8)
         size = 8 if following == _FRAGMENT else (data[offset + 1] + 1) * 8
         following = data[offset]
         offset, length = offset + size, length - size
-    return _transport(following, source, destination, data[offset:], length, depth)
+    return _transport(following, ends, data[offset:], length, depth)
 
 
-def _later_fragment(source: IPAddress, destination: IPAddress, place: int) -> Packet:
-    return Packet(protocol="ip", source=source, destination=destination, info=f"fragment at {place}")
+def _later_fragment(ends: _Ends, place: int) -> Packet:
+    return _packet("ip", ends, info=f"fragment at {place}", identity=ends.id)
 
 
-def _transport(number: int, source: IPAddress, destination: IPAddress, data: bytes, length: int, depth: int) -> Packet:
+def _transport(number: int, ends: _Ends, data: bytes, length: int, depth: int) -> Packet:
     """Return a packet of the IP protocol `number`; `length`: the bytes that it had, of which `data` may have less."""
     if number == _TCP:
         ports = struct.unpack_from("!HH", data)
         header, flags = (data[12] >> 4) * 4, data[13]
         words = "".join(letter for bit, letter in enumerate(_FLAGS) if flags >> bit & 1)
         info = f"[{words or 'none'}]{_carried(length - header)}"
-        return _with_ports("tcp", source, destination, ports, info)
+        return _packet("tcp", ends, ports, info, data[4:12] + data[13:14])  # sequence, acknowledged, flags
     if number == _UDP:
         ports = struct.unpack_from("!HH", data)
+        # Its length, and as much of what is carried as a trace event tells; Ethernet may have filled it up.
+        identity = ends.id + data[4:6] + data[8 : min(20, length)]
         if ports[1] in _VXLAN_PORTS and depth < _MOST_DEEP:
             vni = int.from_bytes(data[12:15])
             inner = _cut(data[16:], True, 0, depth + 1)  # noqa: FBT003 - an Ethernet frame
-            return _with_ports("vxlan", source, destination, ports, f"vni {vni}", inner)
-        return _with_ports("udp", source, destination, ports, _carried(length - 8).strip())
+            return _packet("vxlan", ends, ports, f"vni {vni}", identity, inner)
+        return _packet("udp", ends, ports, _carried(length - 8).strip(), identity)
     if number in (_ICMP, _ICMP6):
-        return _icmp(number == _ICMP6, source, destination, data, depth)
-    name = _NUMBERS.get(number, f"protocol {number}")
-    return Packet(protocol=name, source=source, destination=destination, info=_carried(length).strip())
+        return _icmp(number == _ICMP6, ends, data, depth)
+    return _packet(_NUMBERS.get(number, f"protocol {number}"), ends, info=_carried(length).strip(), identity=ends.id)
 
 
 def _carried(number: int) -> str:
     return f" {number} bytes" if number > 0 else ""
 
 
-def _with_ports(
+def _packet(
     protocol: str,
-    source: IPAddress,
-    destination: IPAddress,
-    ports: tuple[int, ...],
-    info: str,
+    ends: _Ends,
+    ports: tuple[int, ...] = (0, 0),
+    info: str = "",
+    identity: bytes = b"",
     inner: Packet | None = None,
 ) -> Packet:
     return Packet(
         protocol=protocol,
-        source=source,
-        destination=destination,
+        source=ends.source,
+        destination=ends.destination,
         source_port=ports[0],
         destination_port=ports[1],
         info=info,
         inner=inner,
+        ttl=ends.ttl,
+        identity=identity,
     )
 
 
-def _icmp(six: bool, source: IPAddress, destination: IPAddress, data: bytes, depth: int) -> Packet:  # noqa: FBT001
+def _icmp(six: bool, ends: _Ends, data: bytes, depth: int) -> Packet:  # noqa: FBT001
     kind, code = data[0], data[1]
     kinds, errors, unreachable, codes = (
         (_ICMP6_KINDS, _ERRORS6, _UNREACHABLE_KIND6, _UNREACHABLE6)
@@ -182,7 +194,8 @@ def _icmp(six: bool, source: IPAddress, destination: IPAddress, data: bytes, dep
     info = codes.get(code, f"unreachable, code {code}") if kind == unreachable else kinds.get(kind, f"type {kind}")
     if info.startswith("neighbour"):
         info = f"{info} of {ip_address(data[8:24])}"
-    inner = None
+    inner, identity = None, data[4:8]  # of an echo: which one
     if kind in errors and depth < _MOST_DEEP:
         inner = _cut(data[8:], False, _IPV6 if six else _IPV4, depth + 1)  # noqa: FBT003 - an IP packet
-    return Packet(protocol="icmp6" if six else "icmp", source=source, destination=destination, info=info, inner=inner)
+        identity = data[8:16]  # what NAT leaves alone of the header that is quoted: its addresses are behind
+    return _packet("icmp6" if six else "icmp", ends, info=info, identity=data[:2] + identity, inner=inner)

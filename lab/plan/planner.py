@@ -27,6 +27,9 @@ _COUNTING = {"net.netfilter.nf_conntrack_acct": "1"}  # for lab.rules: kube-prox
 # (icmp(7), icmp_ratelimit), and who sends a datagram does not send it again.
 _UNLIMITED = {"net.ipv4.icmp_ratemask": "0"}
 _UNLIMITED_IPV6 = {"net.ipv6.icmp.ratemask": "0"}
+# Where the kernel tells what iptables-legacy's rules do with a traced packet (iptables-extensions(8), TRACE): by
+# default in the machine's log, and of another network namespace nowhere.
+_TOLD = dict.fromkeys(("net.netfilter.nf_log.2", "net.netfilter.nf_log.10"), "nfnetlink_log")
 _FILTERED_BRIDGES = dict.fromkeys(_QUIET_BRIDGES, "1")
 
 
@@ -129,6 +132,9 @@ def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator
             made.update(ruleset.counters)
     for name in nodes:
         yield from _sysctls(name, dict(node_sysctls(cluster, name)) | (_COUNTING if cluster.mode == "nftables" else {}))
+        if cluster.mode == "iptables" and cluster.spec.iptables == "legacy":
+            for key, value in _TOLD.items():  # lab.trace needs them, and nothing else does
+                yield Sysctl(netns=name, key=key, value=value, optional=True)
 
 
 def listeners(cluster: Cluster) -> Iterator[Listener]:

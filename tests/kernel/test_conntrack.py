@@ -221,6 +221,6 @@ def test_a_namespace_without_conntrack_has_no_flows(inside: Inside) -> None:
     ],
 )
 def test_a_refusal_says_what_to_do(code: int, kind: type[Exception], said: str) -> None:
-    refusal = kernel._refusal(OSError(code, os.strerror(code)))
+    refusal = kernel.refusal(OSError(code, os.strerror(code)))
     assert type(refusal) is kind
     assert said in str(refusal)
