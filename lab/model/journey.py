@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
+from lab.model.address import IPAddress
 from lab.model.flow import Flow, Tuple
 from lab.model.netfilter import Hook, Rule
 from lab.model.request import Reply
@@ -113,6 +115,7 @@ class Journey:
 
     `endpoint`: the pod that the rules chose, "" if none did. `legs` in the order of time. `flows`: the conntrack
     entries that resulted, one for each node. `notes`: what is not known, was lost, or must be said beside it.
+    `names`: who has which address; `nodes`: which places are nodes (both as the evidence has them).
     """
 
     asker: str
@@ -126,6 +129,8 @@ class Journey:
     endpoint: str = ""
     flows: tuple[Flow, ...] = ()
     notes: tuple[str, ...] = ()
+    names: Mapping[IPAddress, str] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:

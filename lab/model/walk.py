@@ -92,13 +92,17 @@ class Step:
 
     `why`: in words, why the rule matched or did not, and what it did. `before` and `after` differ where the rule
     changed the packet. `matched` is None if it cannot be known, and the way ends there, or it makes no difference.
+    `number`: which rule of its chain, from 1; 0 for the chain's policy. `verdict`: what follows where it matched, as in
+    `lab.model.journey.Step`.
     """
 
     hook: Hook | Literal["ROUTING"]
     table: str = ""
     chain: str = ""
     rule: Rule | None = None
+    number: int = 0
     matched: bool | None = True
+    verdict: str = ""
     why: str
     before: Packet
     after: Packet

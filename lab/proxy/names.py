@@ -26,6 +26,10 @@ _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 _SHIFTS = range(70, -1, -10)
 _SHORT_SHIFTS = range(30, -1, -10)
 _NFT_NAME_MAX = 240  # chainNameBaseLengthMax: nft allows 255, of which the longest prefix takes 9
+_COMMENT = re.compile(rf"({_LABELS.pattern})(?: .*|)")
+_NFT_CHAIN = re.compile(
+    r"(?:service|local|external|firewall|endpoint)-[A-Z2-7]{8}-([^/]+)/([^/]+)/(?:tcp|udp|sctp)/(.*)"
+)
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 
@@ -113,3 +117,18 @@ def nft_name(namespace: str, name: str, protocol: str, port: str, endpoint: tupl
     bits = int.from_bytes(sha256(text.encode()).digest()[:5], "big")  # 40 bits are eight letters
     named = "".join([_PAIRS[bits >> shift & 1023] for shift in _SHORT_SHIFTS]) + "-" + text
     return named if len(named) <= _NFT_NAME_MAX else named[: _NFT_NAME_MAX - 3] + "..."
+
+
+def service_of_comment(comment: str) -> str:
+    """Return the service port that a comment of kube-proxy's begins with (`default/web:http cluster IP`), else ""."""
+    found = _COMMENT.fullmatch(comment)
+    return found[1] if found else ""
+
+
+def service_of_chain(name: str) -> str:
+    """Return the service port that a chain of nftables mode is called after (`nft_name` is the way there), else ""."""
+    found = _NFT_CHAIN.fullmatch(name)
+    if not found:
+        return ""
+    port = found[3].partition("__")[0].rstrip("/")
+    return f"{found[1]}/{found[2]}" + (f":{port}" if port else "")

@@ -7,6 +7,7 @@ share, and a rule that asks or does something unknown ends its way there.
 This is no second netfilter: it walks a connection's first packet through what kube-proxy writes.
 """
 
+from lab.proxy.walk.hook import title
 from lab.proxy.walk.way import explain
 
-__all__ = ["explain"]
+__all__ = ["explain", "title"]

@@ -149,7 +149,7 @@ def _within(value: Known, span: Span) -> bool:
     if isinstance(span, Masked):
         return isinstance(value, int) and value & span.mask == span.value
     if isinstance(span, Range):
-        return type(value) is type(span.first) and span.first <= value <= span.last  # type: ignore[operator]
+        return type(value) is type(span.first) and span.first <= value <= span.last  # type: ignore[operator] # all one type
     return not isinstance(value, (str, int)) and value is not None and value in span
 
 
@@ -240,6 +240,8 @@ def lookup(one: Lookup, packet: Packet, place: Place) -> Answer:
     if found is None:
         return _open(one, packet, f"the elements of {one.container} are not known")
     values = tuple(value_of(name, packet, place) for name in one.fields)
+    if found.remembers and place.ledger.every:
+        return _open(one, packet, f"what {found.name} remembers is not known")
     title = f"@{found.name}" if found.name else "them"
     shown = " . ".join(map(_shown, values))
     if any(value is None for value in values):
@@ -275,7 +277,10 @@ def _same(value: Known, span: Span) -> bool:
     return value == span or _within(value, span)
 
 
-def remembered(one: Remembered, place: Place) -> Answer:
+def remembered(one: Remembered, packet: Packet, place: Place) -> Answer:
     """Return whether a recent packet left its mark: there was none, as far as is known."""
+    if place.ledger.every:
+        doubt = whether(one.text, f"{one.text} {packet.source}")
+        return doubted(doubt, packet, f"what {one.name} remembers is not known")
     place.note(f"the list {one.name} is assumed to be empty: no connection before this one")
     return Answer(one.negated, f"the source is not in the list {one.name} (assumed)")

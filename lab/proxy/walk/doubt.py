@@ -10,10 +10,14 @@ from lab.model.walk import Assumption, Packet
 
 @dataclass(slots=True)
 class Ledger:
-    """What an explanation keeps account of: the `notes` that say what is assumed, and how often a way had to fork."""
+    """What an explanation keeps account of: the `notes` that say what is assumed, and how often a way had to fork.
+
+    `every`: whether every way is wanted that there may be; see `lab.proxy.walk.way.explain`.
+    """
 
     notes: dict[str, None] = field(default_factory=dict)
     forks: int = 0
+    every: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

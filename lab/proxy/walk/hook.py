@@ -76,7 +76,7 @@ def merged(states: list[State], ledger: Ledger, *, final: bool = False) -> list[
 
     `final`: nothing follows, and marks do not matter any more.
     """
-    if not any(state.packet.assumed for state in states):
+    if ledger.every or not any(state.packet.assumed for state in states):
         return states
     found = list(states)
     at = 0
@@ -170,8 +170,9 @@ def _policy(table: Table, base: Chain, state: State, place: Place) -> State:
         return state
     step = Step(
         hook=place.hook,
-        table=_title(table),
+        table=title(table),
         chain=base.name,
+        verdict=base.policy,
         why=f"no rule decided: policy {base.policy}",
         before=packet,
         after=packet,
@@ -180,17 +181,20 @@ def _policy(table: Table, base: Chain, state: State, place: Place) -> State:
     return replace(after, end="drop", decided=f"the policy of {base.name}") if base.policy == "drop" else after
 
 
-def _title(table: Table) -> str:
+def title(table: Table) -> str:
+    """Return what steps call a table: `nat`, `ip kube-proxy`."""
     return table.name if table.iptables else f"{table.family} {table.name}"
 
 
 def _stepped(state: State, branch: Branch, rule: Rule, frame: _Frame, table: Table, place: Place) -> State:
     step = Step(
         hook=place.hook,
-        table=_title(table),
+        table=title(table),
         chain=frame.chain.name,
         rule=rule,
+        number=frame.at + 1,
         matched=branch.matched,
+        verdict=_verdict(branch),
         why=branch.why,
         before=state.packet,
         after=branch.packet,
@@ -209,6 +213,12 @@ def _stepped(state: State, branch: Branch, rule: Rule, frame: _Frame, table: Tab
         decided = f"{frame.chain.name} ({rule.comment})" if rule.comment else frame.chain.name
         after = replace(after, end=end, decided=f"{decided}, {rule.place}", detail=branch.why)
     return after
+
+
+def _verdict(branch: Branch) -> str:
+    if not branch.matched or branch.end == "unknown":
+        return ""
+    return branch.end or f"{branch.verdict.kind} {branch.verdict.target}".rstrip()
 
 
 def _reason(state: State, rule: Rule, frame: _Frame) -> str:

@@ -5,7 +5,6 @@ A question without an answer makes two ways, one for each answer, unless both le
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -32,6 +31,7 @@ from lab.model.netfilter import (
     Verdict,
 )
 from lab.model.walk import Packet
+from lab.proxy.names import service_of_chain, service_of_comment
 from lab.proxy.walk.ask import Place, compare, lookup, remembered
 from lab.proxy.walk.doubt import Answer, unknown
 
@@ -39,8 +39,6 @@ _ONE = Fraction(1)
 _MOST_FORKS = 256  # of one explanation; after that open questions are not followed further
 _CONTINUE = Verdict("continue")
 _ACCEPT = Verdict("accept")
-_SERVICE = re.compile(r"([a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*(?::[a-z0-9][-a-z0-9]*)?)(?: .*|)")
-_CHAIN = re.compile(r"(?:service|local|external|firewall|endpoint)-[A-Z2-7]{8}-([^/]+)/([^/]+)/(?:tcp|udp|sctp)/(.*)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +59,7 @@ class Branch:
 def branches(rule: Rule, packet: Packet, place: Place) -> Iterator[Branch]:
     """Yield every way that `packet` may go from `rule`."""
     named = packet
-    service = _service(rule.comment)
+    service = service_of_comment(rule.comment)
     if service and not packet.service:
         named = replace(packet, service=service)
     for branch in _follow(rule.statements, named, place, []):
@@ -71,20 +69,6 @@ def branches(rule: Rule, packet: Packet, place: Place) -> Iterator[Branch]:
             yield replace(branch, packet=packet)
         else:
             yield replace(branch, packet=replace(branch.packet, service=packet.service))
-
-
-def _service(comment: str) -> str:
-    found = _SERVICE.fullmatch(comment)
-    return found[1] if found else ""
-
-
-def _of_chain(name: str) -> str:
-    """Return the service port that a chain of nftables mode is called after."""
-    found = _CHAIN.fullmatch(name)
-    if not found:
-        return ""
-    port = found[3].partition("__")[0].rstrip("/")
-    return f"{found[1]}/{found[2]}" + (f":{port}" if port else "")
 
 
 def _follow(statements: Sequence[Statement], packet: Packet, place: Place, why: list[str]) -> Iterator[Branch]:
@@ -167,7 +151,7 @@ def _ask(one: Match | Lookup | Remembered | Unknown, packet: Packet, place: Plac
         return compare(one, packet, place)
     if isinstance(one, Unknown):
         return unknown(one, packet)
-    return lookup(one, packet, place) if isinstance(one, Lookup) else remembered(one, place)
+    return lookup(one, packet, place) if isinstance(one, Lookup) else remembered(one, packet, place)
 
 
 def _act(
@@ -227,7 +211,7 @@ def _go_on(statements: Sequence[Statement], at: int, packet: Packet, place: Plac
 
 
 def _decided(verdict: Verdict, packet: Packet, why: list[str]) -> Branch:
-    service = packet.service or _service(verdict.comment) or _of_chain(verdict.target)
+    service = packet.service or service_of_comment(verdict.comment) or service_of_chain(verdict.target)
     named = packet if service == packet.service else replace(packet, service=service)
     deed = f"{verdict.kind} {verdict.target}".rstrip()
     return Branch(packet=named, why=_told(why, deed), verdict=verdict)

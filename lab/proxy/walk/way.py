@@ -28,13 +28,16 @@ def origin(packet: Packet, vantage: Vantage) -> Origin:
     return "pod" if vantage.is_pod(packet.source) else "outside"
 
 
-def explain(tables: Sequence[Table], packet: Packet, vantage: Vantage) -> Explanation:
+def explain(tables: Sequence[Table], packet: Packet, vantage: Vantage, *, every: bool = False) -> Explanation:
     """Return all that may happen to `packet`, the first one of a connection, on its way through the node.
+
+    `every`: nothing is assumed of earlier connections, which rules may remember, and ways to the same end stay apart:
+    one of them is the way that a packet was seen to take.
 
     Routes are not part of the rules: what is not the node's own address is sent on. Raises `LabError` for rules that
     no kernel would have taken (a chain that is not there, chains that lead in a circle).
     """
-    way = _Way(tables, vantage, origin(packet, vantage))
+    way = _Way(tables, vantage, origin(packet, vantage), Ledger(every=every))
     ends = merged(list(way.walk(State(packet=packet))), way.ledger, final=True)
     return Explanation(
         packet=packet,
@@ -54,9 +57,8 @@ def _what_would_tell(ends: Sequence[State]) -> Iterator[str]:
 class _Way:
     """The rules and the node, and what was assumed so far."""
 
-    def __init__(self, tables: Sequence[Table], vantage: Vantage, began: Origin) -> None:
-        self.tables, self.vantage, self.began = tables, vantage, began
-        self.ledger = Ledger()
+    def __init__(self, tables: Sequence[Table], vantage: Vantage, began: Origin, ledger: Ledger) -> None:
+        self.tables, self.vantage, self.began, self.ledger = tables, vantage, began, ledger
 
     def walk(self, state: State) -> Iterator[State]:
         """Yield the states at the end of every way."""

@@ -1,0 +1,161 @@
+"""Evidence -> Journey: the legs, their ends, what they were for."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from lab import words
+from lab.journey.ends import end_of
+from lab.journey.follow import look, tracks
+from lab.journey.routing import refusal
+from lab.journey.rules import Book
+from lab.journey.sight import carried, places_of
+from lab.journey.story import Story, told
+from lab.model.flow import Tuple
+from lab.model.journey import End, Journey, Leg, Step
+from lab.model.trace import RouteQuestion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.model.flow import Flow
+    from lab.model.trace import Evidence
+
+
+def assemble(evidence: Evidence) -> Journey:
+    """Return the journey that `evidence` tells of; what it does not suffice for is `unknown`, or said in a note."""
+    stories = _stories(evidence)
+    replied = any(story.track.role == "reply" for story in stories)
+    came = {"request": replied, "reply": evidence.reply.answered}
+    ends = [end_of(story, answered=came.get(story.track.role, False)) for story in stories]
+    legs = tuple(_leg(story, end) for story, end in zip(stories, ends, strict=True)) or (_unsent(evidence),)
+    request = evidence.request
+    return Journey(
+        asker=evidence.places.get(request.netns, request.netns),
+        goal=evidence.names.get(request.address, str(request.address)),
+        protocol=request.protocol,
+        original=_original(evidence, stories),
+        tool=evidence.tool,
+        reply=evidence.reply,
+        legs=legs,
+        service=_service(legs[0].steps),
+        endpoint=next((step.endpoint for step in reversed(legs[0].steps) if step.endpoint), ""),
+        flows=_flows(evidence, stories),
+        notes=_notes(evidence),
+        names=evidence.names,
+        nodes=evidence.nodes,
+    )
+
+
+def questions(evidence: Evidence) -> tuple[RouteQuestion, ...]:
+    """Return what routing is to be asked so that `assemble` can tell by which gateway packets went, or why not."""
+    asked = [decision.question for story in _stories(evidence) for decision in story.decisions]
+    return tuple(dict.fromkeys(asked)) or (_first_question(evidence),)
+
+
+def _first_question(evidence: Evidence) -> RouteQuestion:
+    return RouteQuestion(netns=evidence.request.netns, destination=evidence.request.address)
+
+
+def _stories(evidence: Evidence) -> list[Story]:
+    book = Book(evidence.listings)
+    places = places_of(evidence)
+    seen = look(evidence, book, places)
+    found = tracks(seen)
+    return [told(track, book, places, evidence) for track in found if track.sights]
+
+
+def _leg(story: Story, end: End) -> Leg:
+    packet = carried(story.track.packet)
+    lost = (_lost(end, story.packet, story.mark),) if end.kind == "lost" else ()
+    return Leg(
+        role=story.track.role,
+        packet=f"{packet.protocol} {packet.info}".rstrip(),
+        steps=(*story.steps, *lost),
+        end=end,
+        times=story.track.times,
+    )
+
+
+def _lost(end: End, packet: Tuple, mark: int | None) -> Step:
+    return Step(
+        node=end.node,
+        kind="verdict",
+        before=packet,
+        after=packet,
+        mark_before=mark,
+        mark_after=mark,
+        verdict="lost",
+        text=end.why,
+        moments=("lost",),
+        observed=False,
+    )
+
+
+def _unsent(evidence: Evidence) -> Leg:
+    """Return the leg of a packet that nobody saw: it was not sent, or not traced."""
+    asked, error = evidence.request, evidence.reply.error
+    node = evidence.places.get(asked.netns, asked.netns)
+    answer = next((one for one in evidence.routes if one.question == _first_question(evidence)), None)
+    packet = "tcp [S]" if asked.protocol == "tcp" else "udp"
+    if answer is not None and (why := refusal(answer)):
+        end = End(kind="lost", node=node, why=f"{node} has {why} for {asked.address}, asked afterwards", observed=False)
+        steps = (_lost(end, _original(evidence, ()), None),)
+        return Leg(role="request", packet=packet, steps=steps, end=end, times=0)
+    why = "no packet of the request was seen" + (f"; the asker's error is {error}" if error else "")
+    end = End(kind="unknown", node=node, why=why, observed=False)
+    return Leg(role="request", packet=packet, steps=(), end=end, times=0)
+
+
+def _original(evidence: Evidence, stories: Sequence[Story]) -> Tuple:
+    asked, local = evidence.request, evidence.reply.local
+    if local is None and stories:
+        first = stories[0].steps[0].before
+        local = (first.src, first.sport)
+    nobody = ip_address("0.0.0.0" if asked.address.version == 4 else "::")  # noqa: PLR2004, S104 - not known
+    source, port = local or (nobody, 0)
+    return Tuple(src=source, sport=port, dst=asked.address, dport=asked.port)
+
+
+def _service(steps: Sequence[Step]) -> str:
+    """Return the service port that the rules on the way are of; those that decided come first."""
+    for wanted in (True, False):
+        for step in steps:
+            if step.service and (bool(step.moments) or not wanted):
+                return step.service
+    return ""
+
+
+def _flows(evidence: Evidence, stories: Sequence[Story]) -> tuple[Flow, ...]:
+    """Return the request's entries, in the order in which it came by the nodes."""
+    if not stories:
+        return ()
+    found: dict[str, Flow] = {}
+    for node, packet in stories[0].entered.items():
+        for flow in evidence.flows:
+            if flow.node == node and flow.original == packet and flow.protocol == evidence.request.protocol:
+                found.setdefault(node, flow)
+    return tuple(found.values())
+
+
+def _notes(evidence: Evidence) -> tuple[str, ...]:
+    """Return what is missing from the evidence, a sentence each."""
+    names = evidence.places
+    notes = [
+        f"{_packets(number)} of {names.get(netns, netns)} were lost: steps may be missing"
+        for netns, number in evidence.lost.items()
+        if number
+    ]
+    if evidence.left_out:
+        notes.append(f"{_packets(evidence.left_out)} were not kept: there were too many")
+    notes += [
+        f"the rules of {names.get(one.netns, one.netns)} changed meanwhile: their texts may be others'"
+        for one in evidence.listings
+        if not one.steady
+    ]
+    return tuple(notes)
+
+
+def _packets(number: int) -> str:
+    return words.count(number, "packet or event", "packets or events")

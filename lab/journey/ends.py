@@ -1,0 +1,127 @@
+"""What became of a packet, where, and why: what the kernel said, or what the evidence lets one conclude."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab import words
+from lab.journey import causes
+from lab.journey.sight import Pass, is_own, last_tuple
+from lab.model.journey import End, Step
+from lab.model.trace import Tap
+
+if TYPE_CHECKING:
+    from lab.journey.story import Story
+    from lab.model.flow import Tuple
+
+_FATAL = {"drop", "reject"}
+
+
+def end_of(story: Story, *, answered: bool = False) -> End:
+    """Return what became of the packet of a story; `answered`: whether what it was sent for came of it."""
+    fatal = _fatal(story)
+    if fatal is not None:
+        return End(kind="refused" if fatal.verdict == "reject" else "dropped", node=fatal.node, why=_said(fatal))
+    if not story.track.sights:
+        return End(kind="unknown", node="", why="it was seen nowhere", observed=False)
+    if _arrived(story):
+        return _arrival(story)
+    return _lost(story, answered=answered)
+
+
+def _lost(story: Story, *, answered: bool) -> End:
+    """Return what is to be said of a packet that was not seen any more, and that nothing is known to have dropped."""
+    last = story.track.sights[-1]
+    node = story.places.name(last.netns)
+    gone = causes.not_seen(story.evidence, last.netns)
+    cause = next(causes.of(story), "")
+    beyond = isinstance(last, Tap) and last.direction == "out" and not _watched_beyond(story, last)
+    if answered:
+        owner = story.places.owner(story.packet.dst, last.netns)
+        name = story.evidence.names.get(story.packet.dst) or (story.places.name(owner) if owner else node)
+        return End(kind="delivered", node=name, why=f"nobody saw it come to {name}, which answered it", observed=False)
+    if gone:
+        why = f"last seen {_where(story)}; {gone}, so what followed is not known"
+    elif cause:
+        return End(kind="lost", node=node, why=cause, observed=False)
+    elif beyond:
+        why = f"last seen {_where(story)}; nobody looked where it went from there"
+    else:
+        return End(kind="lost", node=node, why=f"last seen {_where(story)}; no rule dropped it", observed=False)
+    return End(kind="unknown", node=node, why=why, observed=False)
+
+
+def _fatal(story: Story) -> Step | None:
+    """Return the step that ended the packet's way: nothing was seen of it behind."""
+    for step in reversed(story.steps):
+        if step.kind == "tap":
+            return None
+        if step.verdict in _FATAL:
+            return step
+    return None
+
+
+def _said(step: Step) -> str:
+    if step.kind == "verdict":
+        return f"the policy of {step.table} {step.chain} is drop"
+    what = "refuses" if step.verdict == "reject" else "drops"
+    told = (step.rule.comment if step.rule else "") or step.service
+    comment = f" ({told})" if told else ""
+    name = f"rule {step.number}" if step.number else f"a rule (handle {step.handle})"
+    return f"{name} of {step.table} {step.chain} {what} it{comment}"
+
+
+def _arrived(story: Story) -> bool:
+    """Return whether the packet came to the machine that it was for, and into it."""
+    last = story.track.sights[-1]
+    if story.places.owner(story.packet.dst, last.netns) != last.netns:
+        return False
+    if isinstance(last, Tap):
+        return last.direction == "in" and not (_has_events(story, last.netns) and last.netns in story.places.nodes)
+    return last.hook == "INPUT" or (last.hook == "PREROUTING" and not _shows_input(story, last))
+
+
+def _shows_input(story: Story, last: Pass) -> bool:
+    """Return whether a packet that came to INPUT would have been seen there."""
+    return any(map(is_own, last.events)) or story.book.has_hook(last.netns, "INPUT")
+
+
+def _has_events(story: Story, netns: str) -> bool:
+    return any(isinstance(one, Pass) and one.netns == netns for one in story.track.sights)
+
+
+def _arrival(story: Story) -> End:
+    last = story.track.sights[-1]
+    node = story.places.name(last.netns)
+    asked, way = story.evidence.request, story.packet
+    home = story.track.role == "reply" and last.netns == asked.netns
+    if home and (way.src, way.sport) != (asked.address, asked.port):
+        return _untranslated(story, node, way)
+    where = f"{last.interface} of {node}" if isinstance(last, Tap) else node
+    return End(kind="delivered", node=node, why=f"came to {where}")
+
+
+def _untranslated(story: Story, node: str, way: Tuple) -> End:
+    """Return the end of a reply that came home from another address than the one that was asked."""
+    asked = story.evidence.request
+    why = (
+        f"it came back untranslated: {node} asked {words.socket(asked.address, asked.port)}, and knows nothing of "
+        f"{words.socket(way.src, way.sport)}"
+    )
+    off = causes.bridge_off(story)
+    return End(kind="refused", node=node, why=f"{why}; {off}" if off else why, observed=False)
+
+
+def _where(story: Story) -> str:
+    last = story.track.sights[-1]
+    node = story.places.name(last.netns)
+    if isinstance(last, Pass):
+        return f"in {last.hook} of {node}"
+    return f"{'coming in' if last.direction == 'in' else 'going out'} by {last.interface} of {node}"
+
+
+def _watched_beyond(story: Story, last: Tap) -> bool:
+    """Return whether the machine that has the packet's destination was looked at."""
+    way = last_tuple(last)
+    owner = story.places.owner(way.dst, last.netns) if way else ""
+    return bool(owner) and (owner in story.evidence.places or owner in story.places.nodes)
