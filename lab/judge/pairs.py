@@ -1,0 +1,111 @@
+"""A way that the walk tells, and what the kernel showed of one: rule beside rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from lab import words
+from lab.model.netfilter import HOOKS, Hook
+from lab.model.predicted import Pair
+from lab.proxy.walk import title
+
+if TYPE_CHECKING:
+    from lab.model import journey, walk
+    from lab.model.flow import Tuple
+    from lab.model.netfilter import Table
+    from lab.model.walk import Vantage, Way
+
+Key = tuple[str, str, int]
+"""Table, chain and number of a rule; the number 0 is the chain's policy."""
+
+Shown = tuple[Key, "journey.Step"]
+
+
+def shown(steps: Sequence[journey.Step], tables: Sequence[Table]) -> list[Shown]:
+    """Return the rules and policies that the kernel showed, but for the policy of a chain that has no rule."""
+    known = {(table.family, table.name): table for table in tables}
+    found: list[Shown] = []
+    for step in steps:
+        if step.kind not in ("rule", "verdict") or not step.chain:
+            continue
+        table = known.get((step.family, step.table))
+        chain = table.chains.get(step.chain) if table else None
+        if step.kind == "verdict" and step.verdict != "drop" and not (chain and chain.rules):
+            continue
+        named = title(table) if table else f"{step.family} {step.table}"
+        found.append(((named, step.chain, step.number), step))
+    return found
+
+
+def best(
+    ways: Sequence[Way], seen: Sequence[Shown], vantage: Vantage, *, end: Tuple, until: Hook | None = None
+) -> tuple[Way, tuple[Pair, ...]]:
+    """Return the way that differs least from what was seen, and the two beside each other.
+
+    `end`: what the packet looked like at last; `until`: the hook in which it was lost, if it was.
+    """
+    alike = [way for way in ways if (way.fate.destination, way.fate.port) == (end.dst, end.dport)]
+    tried = ((way, pairs(way, seen, vantage, until=until)) for way in alike or ways)
+    return min(tried, key=lambda one: sum(bool(pair.difference) for pair in one[1]))
+
+
+def pairs(way: Way, seen: Sequence[Shown], vantage: Vantage, *, until: Hook | None = None) -> tuple[Pair, ...]:
+    """Return what is expected on a way beside what was seen, in their order."""
+    met = [((step.table, step.chain, step.number), step) for step in way.steps if step.chain]
+    expected = [(key, step) for key, step in met if step.matched is not False]
+    refused = {key: step.why for key, step in met if step.matched is False}
+    matcher = SequenceMatcher(None, [key for key, _ in expected], [key for key, _ in seen], autojunk=False)
+    found: list[Pair] = []
+    for tag, begin, end, first, last in matcher.get_opcodes():
+        if tag == "equal":
+            both = zip(expected[begin:end], seen[first:last], strict=True)
+            found += [_pair(key, ours, its, "; ".join(_apart(ours, its, vantage))) for (key, ours), (_, its) in both]
+            continue
+        found += [_missing(key, ours, until) for key, ours in expected[begin:end] if ours.matched]
+        found += [
+            _pair(key, None, its, f"not expected: {refused.get(key, 'no rule leads there')}")
+            for key, its in seen[first:last]
+        ]
+    return tuple(found)
+
+
+def _pair(key: Key, ours: walk.Step | None, its: journey.Step | None, difference: str) -> Pair:
+    table, chain, number = key
+    hook = its.hook if its else ours.hook if ours and ours.hook != "ROUTING" else None
+    return Pair(hook=hook, table=table, chain=chain, number=number, predicted=ours, observed=its, difference=difference)
+
+
+def _missing(key: Key, ours: walk.Step, until: Hook | None) -> Pair:
+    """Return a rule that only the walk has: the kernel did not show it, or the packet did not come so far."""
+    pair = _pair(key, ours, None, "the kernel did not show it")
+    if until and pair.hook and HOOKS.index(pair.hook) > HOOKS.index(until):
+        return replace(pair, difference="", reached=False)
+    return pair
+
+
+def _apart(ours: walk.Step, its: journey.Step, vantage: Vantage) -> Iterator[str]:
+    """Yield where the two do not agree on what a rule did."""
+    if its.verdict and ours.verdict and its.verdict != ours.verdict:
+        yield f"expected {ours.verdict}, it was {its.verdict}"
+    for what, wanted, mark in (
+        ("before", ours.before.mark, its.mark_before),
+        ("behind", ours.after.mark, its.mark_after),
+    ):
+        if mark is not None and mark != wanted:
+            yield f"expected the mark {wanted:#x} {what} it, it was {mark:#x}"
+    there, wanted_end = its.after, (ours.after.destination, ours.after.destination_port)
+    if (there.dst, there.dport) != wanted_end:
+        yield f"expected to {words.socket(*wanted_end)}, it was to {words.socket(there.dst, there.dport)}"
+    yield from _source_apart(ours, its, vantage)
+
+
+def _source_apart(ours: walk.Step, its: journey.Step, vantage: Vantage) -> Iterator[str]:
+    wanted = ours.after.new_source if ours.after.masqueraded else ours.after.source
+    source = its.after.src
+    if wanted is None and not vantage.is_local(source):
+        yield f"expected a source of {vantage.name}'s own, it was {source}"
+    elif wanted is not None and source != wanted:
+        yield f"expected the source {wanted}, it was {source}"
