@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lab.model.address import Family
+from lab.model.netfilter import Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A chain's head, one of its rules, an element of the map that a rule looks up, or an endpoint that it chooses.
 
-    `depth`: how many jumps lead here. `packets` and `octets` are None where nothing counts.
+    `depth`: how many jumps lead here. `packets` and `octets` are None where nothing counts. `rule`: what a rule means;
+    `leads`: the chains that a rule (by itself) or an element leads to.
     """
 
     kind: Literal["chain", "rule", "element", "endpoint"]
@@ -22,6 +24,8 @@ class Line:
     text: str = ""
     packets: int | None = None
     octets: int | None = None
+    rule: Rule | None = field(default=None, compare=False, repr=False)
+    leads: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

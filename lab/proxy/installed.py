@@ -78,8 +78,8 @@ class _Walk:
         known = any(verdict.target in self.ways for verdict in targets)
         below = [line for verdict in targets for line in self._behind(verdict, depth + 1, inside=whole)]
         below += self._elements(chain, rule, depth + 1)
-        leads = ["", *(verdict.target for verdict in targets)]  # a refusal leads nowhere
-        about = self.service is not None and any(self._matters(target, rule.comment) for target in leads)
+        ends = ["", *(verdict.target for verdict in targets)]  # a refusal leads nowhere
+        about = self.service is not None and any(self._matters(target, rule.comment) for target in ends)
         if not (whole or below or known or about):
             return []
         counted: Counts = (rule.packets, rule.octets)
@@ -87,15 +87,18 @@ class _Walk:
         if self.tally and endpoints:
             counted = self.tally.of_endpoints(endpoints)
             below += self._endpoints(chain, endpoints, depth + 1)
-        return [Line("rule", depth, self.table.name, chain, rule.text, *counted), *below]
+        leads = tuple(verdict.target for verdict in targets if verdict.target)
+        packets, octets = counted
+        return [Line("rule", depth, self.table.name, chain, rule.text, packets, octets, rule, leads), *below]
 
     def _elements(self, chain: str, rule: Rule, depth: int) -> Iterator[Line]:
         """Yield the elements that matter of the maps that a rule looks up, and the chains behind them."""
         for container, key, verdict in _elements(rule, self.table):
             if self._matters(verdict.target, verdict.comment):
                 text = f"{key} : {verdict.kind}{f' {verdict.target}' if verdict.target else ''}"
-                counted = self.tally.of_element(container, key) if self.tally else UNCOUNTED
-                yield Line("element", depth, self.table.name, chain, text, *counted)
+                packets, octets = self.tally.of_element(container, key) if self.tally else UNCOUNTED
+                leads = (verdict.target,) if verdict.target else ()
+                yield Line("element", depth, self.table.name, chain, text, packets, octets, None, leads)
                 yield from self._behind(verdict, depth + 1, inside=False)
 
     def _endpoints(self, chain: str, endpoints: Sequence[Socket], depth: int) -> Iterator[Line]:
