@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import json
@@ -13,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from lab.cli import process
-from lab.errors import LabError, TopologyError
+from lab.errors import HostError, LabError, TopologyError
 
 if TYPE_CHECKING:
     from lab.report.table import Look
@@ -93,6 +94,44 @@ def show(text: str) -> None:
 def show_json(data: Any) -> None:  # noqa: ANN401 - JSON is what it is
     """Print data for programs."""
     show(json.dumps(data, indent=2))
+
+
+def write_file(path: str, text: str, *, option: str) -> None:
+    """Write a text into a new file, whole or not at all: it is written beside, and renamed.
+
+    "-" is standard output. What is there and no regular file (a pipe, /dev/stdout) is written to; a file that exists is
+    never overwritten. `option` is what messages call it by (`--svg`). Raises `HostError` if it cannot.
+    """
+    data = text.encode("utf-8", "replace")
+    try:
+        if path == "-":
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        elif os.path.lexists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            _write_new(path, data)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        hint = f"choose another place: {option} FILE, or {option} -"
+        raise HostError(f"{option} {path!r}: {said}", hint=hint) from None
+
+
+def _write_new(path: str, data: bytes) -> None:
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    draft = f"{path}.{os.getpid()}.part"
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+        os.rename(draft, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(draft)
+        raise
 
 
 def note(text: str) -> None:

@@ -78,8 +78,8 @@ def data(flows: Iterable[Flow], names: Names) -> list[dict[str, Any]]:
         {
             "node": flow.node,
             "protocol": flow.protocol,
-            "original": _way_data(flow.original, names),
-            "reply": _way_data(flow.reply, names),
+            "original": way_data(flow.original, names),
+            "reply": way_data(flow.reply, names),
             "dnat": flow.dnat,
             "snat": flow.snat,
             "mark": flow.mark,
@@ -94,7 +94,8 @@ def data(flows: Iterable[Flow], names: Names) -> list[dict[str, Any]]:
     ]
 
 
-def _way_data(way: Tuple, names: Names) -> dict[str, Any]:
+def way_data(way: Tuple, names: Names) -> dict[str, Any]:
+    """Return one direction's ends, as `data` has them."""
     return {
         "src": str(way.src),
         "src_name": names.get(way.src, ""),

@@ -1,0 +1,165 @@
+"""The task `lab.trace`: one request, and all that its packets were seen to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context  # noqa: TC002 - invoke reads the annotation
+
+from lab.cli.output import FAILED, look, note, number, show, show_json, write_file
+from lab.cli.task import JSON, LAB, PLACE, command
+from lab.errors import TopologyError
+
+if TYPE_CHECKING:
+    from lab.model.address import Family
+    from lab.model.journey import Journey
+    from lab.model.predicted import Compared
+    from lab.model.trace import Evidence
+
+# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
+# ruff: noqa: PLC0415
+
+_STDOUT = "-"
+_PICTURE = "draw it too, into a new file; - for standard output, in place of the text"
+
+
+@command(
+    help={
+        "source": f"who asks: {PLACE}",
+        "to": "whom: svc/web, svc/web:81, svc/web:http, pod/web-1, node-1:30080, 10.96.0.10:80, http://web/path",
+        "port": "the port to ask; default: the Service's or pod's only one",
+        "udp": "send a datagram to the pods' UDP server instead of an HTTP request",
+        "reply": "also the way of what comes back; --no-reply: only that of the request",
+        "all": "also the rules that let the packet pass, every interface, and each rule as it is written",
+        "explain": "put what the rules were predicted to do beside it, and say where the two differ",
+        "svg": f"as SVG: {_PICTURE}",
+        "html": f"as a page that explains itself step by step: {_PICTURE}",
+        "timeout": "seconds to wait for the answer",
+        "local-port": "the port to ask from, so that a flow can be found, or met, again",
+        "family": "ipv4 or ipv6, where whom it asks has both; default: what the asker would take",
+        "lab": LAB,
+        "json": JSON,
+    },
+)
+def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
+    _: Context,
+    source: str,
+    to: str,
+    port: str = "0",
+    udp: bool = False,
+    reply: bool = True,
+    all: bool = False,  # noqa: A002 - the option's name
+    explain: bool = False,
+    svg: str = "",
+    html: str = "",
+    timeout: str = "5",
+    local_port: str = "0",
+    family: str = "",
+    lab: str = "",
+    json: bool = False,
+) -> None:
+    """Send one request, and show all that happens to its packets.
+
+    Hop by hop, hook by hook, rule by rule, and back: the packet's addresses and mark wherever they change, the
+    endpoint that was chosen, and the conntrack entries that resulted. Exit status 1 if it was not answered, or
+    --explain finds a difference.
+    """
+    from lab import session
+    from lab import trace as room
+    from lab.journey import assemble
+
+    _refuse(svg, html, json=json)
+    evidence = room.trace(
+        session.attach(lab),
+        source,
+        to,
+        port=number("--port", port) or None,
+        protocol="udp" if udp else "tcp",
+        local_port=number("--local-port", local_port),
+        timeout_s=number("--timeout", timeout, of=float),
+        family=_family(family),
+    )
+    journey = assemble(evidence)
+    compared = _compared(journey, evidence) if explain else None
+    if json:
+        from lab.report import journey_json
+
+        show_json(journey_json.data(journey, compared))
+    elif _STDOUT not in (svg, html):
+        _tell(journey, compared, every=all, reply=reply)
+    _draw(journey, svg, html)
+    if not journey.reply.answered or (compared is not None and not compared.agrees):
+        sys.exit(FAILED)
+
+
+def _compared(journey: Journey, evidence: Evidence) -> Compared:
+    from lab.judge.predicted import predicted
+
+    return predicted(journey, evidence)
+
+
+def _tell(journey: Journey, compared: Compared | None, *, every: bool, reply: bool) -> None:
+    from lab.report import journey as report
+
+    show(report.text(journey, look(), every=every, reply=reply))
+    if compared is not None:
+        from lab.report import predicted
+
+        show(f"\n{predicted.text(compared, look())}")
+
+
+def _draw(journey: Journey, svg: str, html: str) -> None:
+    """Write the pictures that are wanted."""
+    if not svg and not html:
+        return
+    from lab.picture import journey as picture
+
+    for option, path, draw in (("--svg", svg, picture.svg), ("--html", html, picture.html)):
+        if path:
+            write_file(path, draw(journey), option=option)
+            if path != _STDOUT:
+                note(f"{option}: wrote {path}")
+
+
+def _family(text: str) -> Family | None:
+    families: dict[str, Family | None] = {"": None, "ipv4": "ipv4", "ipv6": "ipv6"}
+    if text not in families:
+        raise TopologyError(f"--family {text[:80]!r}: expected ipv4 or ipv6")
+    return families[text]
+
+
+def _refuse(svg: str, html: str, *, json: bool) -> None:
+    """Refuse, before anything is sent, files that cannot be made, and two results for one standard output."""
+    mistakes = []
+    if (svg == _STDOUT) + (html == _STDOUT) + json > 1:
+        mistakes.append("standard output is wanted more than once; expected one of --json, --svg - and --html -")
+    if svg and svg == html != _STDOUT:
+        mistakes.append(f"--svg and --html {svg!r}: expected two files")
+    for option, path in (("--svg", svg), ("--html", html)):
+        if problem := _problem(path):
+            mistakes.append(f"{option} {path!r}: {os.strerror(problem)}; expected a new file, or {_STDOUT}")
+    if mistakes:
+        raise TopologyError(mistakes)
+
+
+def _problem(path: str) -> int:
+    """Return the errno that writing a new file would meet, as far as that shows beforehand; 0 if none."""
+    if not path or path == _STDOUT:
+        return 0
+    if "\0" in path:
+        return errno.EINVAL
+    if os.path.isdir(path):
+        return errno.EISDIR
+    if os.path.isfile(path):
+        return errno.EEXIST
+    folder = os.path.dirname(path) or "."
+    return 0 if os.path.isdir(folder) else errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+
+
+def every() -> Sequence[Any]:
+    """Return these tasks."""
+    return (trace,)
