@@ -220,6 +220,15 @@ def read(name: str) -> Record | None:
         return None
 
 
+def version(name: str) -> tuple[int, int]:
+    """Return what tells the record of the lab `name` from those before it; (0, 0) if there is none."""
+    try:
+        found = (root() / name / _RECORD).stat()
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
+
+
 def clear(folder: Path) -> None:
     """Empty the state folder of a lab whose lock we hold; `locked` removes it then."""
     for entry in folder.iterdir():

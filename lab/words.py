@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ def place(address: IPAddress, port: int, names: Names) -> str:
 def direction(way: Tuple, names: Names) -> str:
     """Return `client-a 10.244.1.2:40212 -> svc/web 10.96.0.10:80`."""
     return f"{place(way.src, way.sport, names)} -> {place(way.dst, way.dport, names)}"
+
+
+def clock(time_ns: int) -> str:
+    """Return `10:01:02.000123`, the time of day in UTC, of nanoseconds since the epoch."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return f"{moment:%H:%M:%S}.{time_ns // 1000 % 1_000_000:06d}"
 
 
 def seconds(duration_s: float) -> str:
@@ -66,3 +73,8 @@ def count(number: int, one: str, many: str = "") -> str:
 def line(text: str) -> str:
     """Return a text that came from outside as one line without control characters, so that it cannot leave its cell."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def cut(text: str, width: int, ellipsis: str) -> str:
+    """Return a text, or as much of its beginning as, with an ellipsis behind it, has `width` letters."""
+    return text if len(text) <= width else text[: max(0, width - len(ellipsis))].rstrip() + ellipsis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from lab import words
@@ -27,10 +26,8 @@ def line(
 
     `time_ns` since the epoch is shown as the time of day, UTC; a mark of 0 is not shown. `width`: that of `interface`.
     """
-    time = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
-    moment = f"{time:%H:%M:%S}.{time_ns // 1000 % 1_000_000:06d}"
     marked = f" mark {mark:#x}" if mark else ""
-    return f"{moment} {interface:{width}} {direction:3} {text(packet, names)}{marked}"
+    return f"{words.clock(time_ns)} {interface:{width}} {direction:3} {text(packet, names)}{marked}"
 
 
 def text(packet: Packet, names: Names) -> str:

@@ -1,0 +1,172 @@
+"""What `lab.watch` sees: a line each, or a JSON object each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, assert_never
+
+from lab import words
+from lab.model.watch import VERSION, FlowChange, Hit, Loss, RuleHits, Seen
+from lab.report import flows
+from lab.report.table import PLAIN, Colour, Look, paint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lab.model.flow import Flow
+    from lab.words import Names
+
+_COLOURS: dict[str, Colour] = {
+    "rules": "bold",
+    "reject": "red",
+    "drop": "red",
+    "new": "green",
+    "update": "dim",
+    "destroy": "yellow",
+    "lost": "red",
+}
+_WIDTH = len("DESTROY")
+
+
+def line(seen: Seen, names: Names, look: Look = PLAIN, *, width: int = 0) -> str:
+    """Return `10:01:02.000123 node-1 NEW     tcp client-a 10.244.1.3:40212 -> svc/web 10.96.0.10:80, to web-2 ...`.
+
+    The time of day is UTC. `width`: that of a node's name.
+    """
+    kind = (seen.end if isinstance(seen, RuleHits) else "") or _kind(seen)
+    head = f"{words.clock(seen.time_ns)} {seen.node:{width}}"
+    return f"{head} {paint(f'{kind.upper():{_WIDTH}}', _COLOURS[kind], look)} {_text(seen, names)}"
+
+
+def _kind(seen: Seen) -> str:
+    match seen:
+        case FlowChange():
+            return seen.kind
+        case RuleHits():
+            return "rules"
+        case Loss():
+            return "lost"
+        case _:
+            assert_never(seen)
+
+
+def _text(seen: Seen, names: Names) -> str:
+    match seen:
+        case RuleHits():
+            of = f", {seen.service}" if seen.service else ""
+            return f"{seen.protocol} {words.direction(seen.original, names)}{of}: {_deeds(seen.hits)}"
+        case FlowChange():
+            flow = seen.flow
+            parts = {"new": _begun, "update": _changed, "destroy": _ended}[seen.kind](flow, names)
+            return ", ".join([f"{flow.protocol} {words.direction(flow.original, names)}", *parts])
+        case Loss():
+            what = words.noun(seen.number, "event")
+            return f"{seen.number} {what} of {seen.what}, for which the kernel had no room"
+        case _:
+            assert_never(seen)
+
+
+def _deeds(hits: Sequence[Hit]) -> str:
+    """Return `KUBE-SERVICES > KUBE-SVC-X > KUBE-SEP-Y: dnat; KUBE-POSTROUTING: masquerade`.
+
+    Of a chain's path what the one before it had as well is left out, and so are base chains that lead elsewhere.
+    """
+    parts: list[str] = []
+    before: Hit | None = None
+    for one in hits:
+        said = f"mark {one.mark:#x}" if one.deed == "mark" and one.mark is not None else one.deed
+        comment = f" ({words.line(one.comment)})" if one.comment and one.deed in ("reject", "drop") else ""
+        same_table = before is not None and (one.family, one.table) == (before.family, before.table)
+        last = before.path if before is not None and same_table else ()
+        if one.path == last:
+            parts[-1] += f", {said}{comment}"
+        else:
+            parts.append(f"{' > '.join(_way(one.path, last))}: {said}{comment}")
+        before = one
+    return "; ".join(parts)
+
+
+def _way(path: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the chains that are worth telling: behind those that lead to `last` as well, and behind the base chain."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, last, strict=False)))
+    return path[max(shared, 1) :] or path[-1:]
+
+
+def _begun(flow: Flow, names: Names) -> Iterator[str]:
+    if flow.dnat:
+        yield f"to {words.place(flow.reply.src, flow.reply.sport, names)}"
+    if flow.snat:
+        yield f"from {words.place(flow.reply.dst, flow.reply.dport, names)}"
+    if flow.mark:
+        yield f"mark {flow.mark:#x}"
+    if flow.zone:
+        yield f"zone {flow.zone}"
+
+
+def _changed(flow: Flow, _: Names) -> Iterator[str]:
+    if flow.tcp_state:
+        yield flow.tcp_state
+    yield "assured" if "assured" in flow.status else flow.state
+
+
+def _ended(flow: Flow, _: Names) -> Iterator[str]:
+    if not flow.answered:
+        yield flow.state
+    if flow.counted is not None:
+        packets, octets = flow.counted
+        yield f"{words.count(packets, 'packet')} {words.count(octets, 'byte')} sent"
+
+
+def data(seen: Seen, names: Names) -> dict[str, Any]:
+    """Return the JSON object of one, as docs/watch.md has it.
+
+    Keys: `apiVersion`, `kind` (`Event`), `time`, `node`, `type`; of a flow `flow`, as `lab.conntrack --json` has one,
+    with `packets` and `bytes`, null but at its end; of rules `protocol`, `original`, `service`, `end`, `hits`; of a
+    loss `what` and `number`.
+    """
+    told = {
+        "apiVersion": VERSION,
+        "kind": "Event",
+        "time": _time(seen.time_ns),
+        "node": seen.node,
+        "type": _kind(seen),
+    }
+    match seen:
+        case RuleHits():
+            return {
+                **told,
+                "protocol": seen.protocol,
+                "original": flows.way_data(seen.original, names),
+                "service": seen.service,
+                "end": seen.end,
+                "hits": [_hit(one) for one in seen.hits],
+            }
+        case FlowChange():
+            (flow,) = flows.data([seen.flow], names)
+            packets, octets = seen.flow.counted or (None, None)
+            return {**told, "flow": {**flow, "packets": packets, "bytes": octets}}
+        case Loss():
+            return {**told, "what": seen.what, "number": seen.number}
+        case _:
+            assert_never(seen)
+
+
+def _hit(one: Hit) -> dict[str, Any]:
+    return {
+        "deed": one.deed,
+        "family": one.family,
+        "table": one.table,
+        "path": list(one.path),
+        "mark": one.mark,
+        "rule": one.text,
+        "comment": one.comment,
+        "handle": one.handle,
+        "number": one.number,
+    }
+
+
+def _time(time_ns: int) -> str:
+    """Return RFC 3339's form, in UTC, to the microsecond."""
+    day = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return f"{day:%Y-%m-%d}T{words.clock(time_ns)}Z"
