@@ -1,32 +1,28 @@
 """Whether a lab does what its topology expects: make the requests, change what shall change, judge what was seen.
 
-Expectations of replies and flows alone are tried together. One that looks at marks or counters, wants an order, or goes
-on (`then`) is tried when nothing else is under way, in the order of the file.
+Expectations of replies and flows alone are tried together. One that is traced, wants an order, or goes on (`then`) is
+tried when nothing else is under way, in the order of the file.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from ipaddress import ip_address
 from itertools import islice
-from typing import cast
 
-from lab import edits, installed, judge, live, observe
+from lab import edits, judge, live, observe, words
 from lab.controllers.expect import askers, in_short
 from lab.errors import TopologyError
-from lab.judge import rules
-from lab.kernel import marks
-from lab.model.address import IPAddress, family_of
+from lab.model.address import IPAddress
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
 from lab.model.flow import Flow
-from lab.model.lab import Expectation, MarkHook, Step
-from lab.model.observation import MarkSeen, Observation, Resolved
+from lab.model.lab import Expectation, Step
+from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply, Request
+from lab.model.trace import Evidence
 from lab.parse import target as targets
 from lab.parse.place import Place, places
 from lab.parse.sloppy import parse_duration
@@ -127,7 +123,7 @@ def _check(lab: Standing, progress: Progress, on_failure: OnFailure) -> Verdict:
 
 def _alone(expectation: Expectation) -> bool:
     """Return whether nothing else may be under way while an expectation is tried."""
-    return bool(expectation.mark or expectation.rules or expectation.then or expectation.shares == "one")
+    return bool(expectation.traced or expectation.then or expectation.shares == "one")
 
 
 Judged = list[tuple[Finding, ...]]
@@ -173,7 +169,7 @@ def _in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> 
             if isinstance(case, Finding):
                 judged.append((case,))
                 continue
-            seen = lab.call(partial(_observe_one, case, lab.cluster))
+            seen = _observe_one(lab, case)
             judged.append(_judged(lab, case, replace(seen, before=before), on_failure))
             before = judge.answered_by(seen)
     return judged
@@ -252,23 +248,40 @@ def _own(flows: Sequence[Flow], reply: Reply, request: Request) -> tuple[Flow, .
     return judge.matching(flows, reply, request.address, request.port, request.protocol)
 
 
-def _observe_one(case: _Case, cluster: Cluster) -> Observation:
-    """Inside the capsule: send a case's requests while the rules' counters and the packets' marks are looked at."""
-    marked = sorted({one.node for one in judge.mark_expectations(case.wanted)})
-    counted = sorted({one.node for one in judge.rules_expectations(case.wanted)})
-    with marks.watched(marked) if marked else nullcontext():
-        family = family_of(case.requests[0].address)
-        before = {node: installed.counts(cluster, node, family) for node in counted}
-        replies = _replies(case)
-        after = {node: installed.counts(cluster, node, family) for node in counted}
-        seen = _marks(case, marks.read(marked))
-    every = observe.flows_on(observe.node_names(cluster)) if judge.flow_expectations(case.wanted) or marked else ()
+def _observe_one(lab: Standing, case: _Case) -> Observation:
+    """Send a case's requests, the first one traced if its journey is expected, and look at what came of them."""
+    if not case.wanted.traced:
+        return lab.call(partial(_observe_untraced, case, observe.node_names(lab.cluster)))
+    from lab import trace, traffic  # noqa: PLC0415 - few expectations need them
+    from lab.journey import assemble  # noqa: PLC0415 - as above
+
+    evidence = trace.of(lab, case.requests[0])
+    others = case.in_full()[1:]
+    replies = [evidence.reply, *(lab.call(partial(traffic.requests, others)) if others else ())]
     return case.observation(
         replies,
-        flows=_own(every, replies[0], case.requests[0]),
-        marks=seen,
-        hits={node: rules.risen(before[node], after[node]) for node in counted},
+        flows=_own(evidence.flows, evidence.reply, case.requests[0]),
+        journey=assemble(evidence),
+        lost=_lost(evidence),
     )
+
+
+def _lost(evidence: Evidence) -> str:
+    """Say what of a request's evidence is not there, or may be wrong; "" if nothing."""
+    called = evidence.places
+    numbers = {called[netns]: number for netns, number in evidence.lost.items() if number}
+    lost = [f"{words.count(number, 'event')} lost on {name}" for name, number in numbers.items()]
+    if evidence.left_out:
+        lost.append(f"{words.count(evidence.left_out, 'event')} not kept")
+    lost += [f"the rules of {called[one.netns]} changed meanwhile" for one in evidence.listings if not one.steady]
+    return ", ".join(lost)
+
+
+def _observe_untraced(case: _Case, nodes: Sequence[str]) -> Observation:
+    """Inside the capsule: send a case's requests, then read what the nodes' conntrack holds of the first one."""
+    replies = _replies(case)
+    every = observe.flows_on(nodes) if judge.flow_expectations(case.wanted) else ()
+    return case.observation(replies, flows=_own(every, replies[0], case.requests[0]))
 
 
 def _replies(case: _Case) -> list[Reply]:
@@ -280,13 +293,3 @@ def _replies(case: _Case) -> list[Reply]:
     firsts = traffic.requests(case.requests)
     others = iter(traffic.requests([request for request in case.requests for _ in range(case.count - 1)]))
     return [reply for first in firsts for reply in (first, *islice(others, case.count - 1))]
-
-
-def _marks(case: _Case, seen: Mapping[str, Sequence[marks.Seen]]) -> tuple[MarkSeen, ...]:
-    """Return the marks of packets of the protocol that was asked in."""
-    return tuple(
-        MarkSeen(node=node, at=cast("MarkHook", one.hook), source=(ip_address(one.address), one.port), mark=one.mark)
-        for node, every in seen.items()
-        for one in every
-        if one.protocol == case.requests[0].protocol
-    )

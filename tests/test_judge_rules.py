@@ -9,9 +9,7 @@ import pytest
 from lab import judge, shares
 from lab.judge import rules
 from lab.model.finding import Finding
-from lab.model.flow import Flow, Tuple
-from lab.model.lab import MarkHook
-from lab.model.observation import MarkSeen, Observation, Resolved
+from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply
 from lab.parse import iptables_save
 
@@ -28,69 +26,7 @@ def only(observation: Observation, **expected: Any) -> Finding:  # noqa: ANN401 
     return finding
 
 
-def seen(mark: int, *, node: str = "node-1", at: MarkHook = "postrouting", port: int = 40000) -> MarkSeen:
-    return MarkSeen(node=node, at=at, source=(CLIENT, port), mark=mark)
-
-
-def marked(*marks: MarkSeen, is_: int = 0x4000) -> Finding:
-    return only(Observation(replies=(REPLY,), marks=marks), mark={"node": "node-1", "is": is_})
-
-
-def test_a_mark_holds_when_the_packet_had_it_and_no_other_at_that_hook_of_that_node() -> None:
-    finding = marked(seen(0x4000))
-    assert (finding.what, finding.expected, finding.observed) == ("mark at postrouting on node-1", "0x4000", "0x4000")
-    assert finding.holds
-    assert marked(seen(0), is_=0).holds
-    assert not marked(seen(0)).holds
-    assert not marked(seen(0x4000), seen(0)).holds
-
-
-@pytest.mark.parametrize("other", [{"node": "node-2"}, {"at": "forward"}, {"port": 40001}])
-def test_a_mark_elsewhere_or_of_another_packet_is_none_of_this_one(other: dict[str, Any]) -> None:
-    finding = marked(seen(0x4000, **other))
-    assert (finding.holds, finding.observed) == (False, "the packet was not seen there")
-
-
-def test_a_packet_is_known_on_a_node_by_the_source_that_it_came_there_with() -> None:
-    arrived = Tuple(src=NODE, sport=1234, dst=WEB, dport=8080)
-    flow = Flow(node="node-2", protocol="tcp", original=arrived, reply=arrived.inverse, status=frozenset())
-    there = MarkSeen(node="node-2", at="forward", source=(NODE, 1234), mark=7)
-    observation = Observation(replies=(REPLY,), flows=(flow,), marks=(there,))
-    assert only(observation, mark={"node": "node-2", "at": "forward", "is": 7}).holds
-
-
-def hit(*counted: str, expected: tuple[str, ...]) -> Finding:
-    observation = Observation(replies=(REPLY,), hits={"node-1": counted})
-    return only(observation, rules={"node": "node-1", "hit": expected})
-
-
-SVC, SEP = "KUBE-SVC-CDGGSHYLG3RE2FKL", "KUBE-SEP-UIQK3OSOSTRHRPBX"
-
-
-@pytest.mark.parametrize("text", [f"{SVC} > {SEP}", "KUBE-SVC > KUBE-SEP", f"KUBE-SVC > {SEP}"])
-def test_a_rule_may_be_named_with_its_hashes_or_without(text: str) -> None:
-    assert hit(f"{SVC} > {SEP}", expected=(text,)).holds
-
-
-@pytest.mark.parametrize(
-    ("counted", "expected"),
-    [
-        ((f"{SVC} > {SEP}",), ("KUBE-SVC > KUBE-SEP", "KUBE-SEP > DNAT")),
-        ((f"{SVC} > {SEP}", f"{SEP} > DNAT"), ("KUBE-SVC > KUBE-SEP",)),
-        ((f"{SVC} > {SEP}",), ("KUBE-SVC > KUBE-MARK-MASQ",)),
-        ((f"{SVC} > {SEP}",), ("KUBE-SVC-AAAAAAAAAAAAAAAA > KUBE-SEP",)),
-        ((), ("KUBE-SVC > KUBE-SEP",)),
-    ],
-)
-def test_exactly_the_named_rules_must_have_counted(counted: tuple[str, ...], expected: tuple[str, ...]) -> None:
-    finding = hit(*counted, expected=expected)
-    assert not finding.holds
-    assert finding.expected == ", ".join(expected)
-
-
-def test_what_counted_is_shown_without_hashes() -> None:
-    assert hit(f"{SVC} > {SEP}", f"{SEP} > DNAT", expected=()).observed == "KUBE-SVC > KUBE-SEP, KUBE-SEP > DNAT"
-
+SVC = "KUBE-SVC-CDGGSHYLG3RE2FKL"
 
 SAVED = f"""*nat
 :PREROUTING ACCEPT [0:0]
@@ -104,13 +40,9 @@ COMMIT
 """
 
 
-def test_rules_of_kube_proxys_chains_count_when_their_packets_rise() -> None:
-    before, after = (rules.counts(iptables_save.read(SAVED % number, "x")[0]) for number in (3, 4))
-    assert before == {"KUBE-MARK-MASQ > MARK": 1, f"{SVC} > KUBE-MARK-MASQ": 3, f"{SVC} > none": 0}
-    assert rules.risen(before, after) == (f"{SVC} > KUBE-MARK-MASQ",)
-    assert rules.risen(before, before) == ()
-    del before[f"{SVC} > KUBE-MARK-MASQ"]  # somebody has put it there meanwhile
-    assert rules.risen(before, after) == (f"{SVC} > KUBE-MARK-MASQ",)
+def test_rules_of_kube_proxys_chains_are_counted_by_chain_and_target() -> None:
+    counted = rules.counts(iptables_save.read(SAVED % 3, "x")[0])
+    assert counted == {"KUBE-MARK-MASQ > MARK": 1, f"{SVC} > KUBE-MARK-MASQ": 3, f"{SVC} > none": 0}
 
 
 def test_rules_of_one_name_count_together() -> None:
@@ -118,12 +50,19 @@ def test_rules_of_one_name_count_together() -> None:
     assert rules.counts(iptables_save.read(twice % 3, "x")[0])[f"{SVC} > KUBE-MARK-MASQ"] == 8
 
 
-def test_rules_are_expected_where_rules_count() -> None:
-    wanted = expect(rules={"node": "node-1", "hit": []})
-    assert judge.applies(wanted, cluster())
-    assert not judge.applies(wanted, cluster(mode="nftables"))
-    later = expect(then=[{"it": "later", "rules": {"node": "node-1", "hit": []}}])
-    assert not judge.applies(later, cluster(mode="nftables"))
+@pytest.mark.parametrize(
+    ("hit", "modes"),
+    [
+        ([], {"iptables", "nftables"}),
+        (["KUBE-SVC > KUBE-SEP"], {"iptables"}),
+        (["services > service"], {"nftables"}),
+        (["KUBE-SVC > KUBE-SEP", "services > service"], {"iptables", "nftables"}),
+    ],
+)
+def test_rules_of_one_mode_alone_are_expected_in_labs_of_that_mode(hit: list[str], modes: set[str]) -> None:
+    now = {"rules": {"node": "node-1", "hit": hit}}
+    for wanted in (expect(**now), expect(then=[{"it": "later", **now}])):
+        assert {mode for mode in ("iptables", "nftables") if judge.applies(wanted, cluster(mode=mode))} == modes
 
 
 def test_a_status_is_compared_beside_the_answer() -> None:

@@ -37,6 +37,7 @@ class Expected(TypedDict, total=False):
     flow: Said | Sequence[Said]
     mark: Said | Sequence[Said]
     rules: Said | Sequence[Said]
+    journey: Said | Sequence[str]
     shares: Literal["equal", "one"]
     when: Said
     then: Sequence[Said]
@@ -70,9 +71,10 @@ def one(lab: Standing, words: dict[str, Any]) -> Judged:
     if not judge.applies(wanted, lab.cluster):
         if "when" in words:
             return ()
+        other = "iptables" if lab.cluster.mode == "nftables" else "nftables"
         raise TopologyError(
-            "expect: rules: only rules of iptables mode count packets, and this lab is in nftables mode",
-            hint='when={"mode": "iptables"} leaves this out in other labs',
+            f"expect: rules: those of `hit` are of {other} mode, and this lab is in {lab.cluster.mode} mode",
+            hint=f'when={{"mode": "{other}"}} leaves this out in other labs',
         )
     witness = _Witness()
     judged = tuple(check.one(lab, wanted, witness.look))

@@ -11,7 +11,7 @@ from msgspec import structs
 from lab import shares, words
 from lab.controllers.deployments import pods_of
 from lab.errors import TopologyError
-from lab.model.lab import HIT, Expectation, FlowExpectation, MarkExpectation, RulesExpectation
+from lab.model.lab import Expectation, FlowExpectation, MarkExpectation, RulesExpectation
 from lab.parse.check import convert
 from lab.parse.kinds import KINDS
 from lab.parse.kinds import find as find_object
@@ -86,15 +86,19 @@ Wanted = TypeVar("Wanted", bound="Expectation | Step")
 
 
 def in_short(known: list[Place], one: Wanted) -> Wanted:
-    """Return an expectation, or a step of one, with the pods that may answer as replies name them.
+    """Return an expectation, or a step of one, with its pods and places as replies and journeys name them.
 
     Raises `TopologyError` with the nearest name.
     """
-    if one.answer is None:
-        return one
-    by = (one.answer.by,) if isinstance(one.answer.by, str) else one.answer.by
-    pods = tuple(find(known, name, kinds=POD).short for name in by)
-    return structs.replace(one, answer=structs.replace(one.answer, by=pods))
+    if one.answer is not None:
+        by = (one.answer.by,) if isinstance(one.answer.by, str) else one.answer.by
+        pods = tuple(find(known, name, kinds=POD).short for name in by)
+        one = structs.replace(one, answer=structs.replace(one.answer, by=pods))
+    if (wanted := one.story) is not None:
+        from lab.controllers import journeys  # noqa: PLC0415 - as in `_traced`
+
+        one = structs.replace(one, journey=journeys.in_short(known, wanted))
+    return one
 
 
 def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: Path, out: Mistakes) -> None:
@@ -106,6 +110,7 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
     if one.answer and one.answer.again is not None:
         out.add(LAB, (*path, "answer", "again"), "nothing was asked before; expected it in a step of `then`")
     _outcome(cluster, known, one, path, out)
+    _single(cluster, known, one, path, out)
     for number, step in enumerate(one.then):
         where: Path = (*path, "then", number)
         if step.answer and step.answer.again is False:
@@ -113,6 +118,23 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
         for name in step.change:
             _try(out, (*where, "change", name), partial(find, known, name, kinds=POD))
         _outcome(cluster, known, step, where, out)
+
+
+def _single(cluster: Cluster, known: list[Place], one: Expectation, path: Path, out: Mistakes) -> None:
+    """Report what only one request's journey tells, where many are made."""
+    parts: list[tuple[Path, Outcome]] = [(path, one)]
+    parts += [((*path, "then", number), step) for number, step in enumerate(one.then)]
+    looking = [(where, part) for where, part in parts if part.traced]
+    for where, part in looking:
+        if part.shares:
+            text = "shares need many requests, and a mark, rules or a journey are those of one; expected one of the two"
+            out.add(LAB, (*where, "shares"), text)
+    try:
+        several = len(askers(cluster, known, one.from_)) > 1
+    except TopologyError:  # said already, of `from`
+        several = False
+    if several and looking:
+        out.add(LAB, (*path, "from"), "a mark, rules or a journey are those of one request; expected one that asks")
 
 
 def _dice(cluster: Cluster, known: list[Place], one: Expectation, step: Step, where: Path, out: Mistakes) -> None:
@@ -149,12 +171,20 @@ def _outcome(cluster: Cluster, known: list[Place], one: Outcome, path: Path, out
         _flow(cluster, known, flow, where, out)
     for where, mark in _numbered((*path, "mark"), one.mark):
         _node(cluster, mark.node, where, out)
+    if one.traced:
+        _traced(cluster, known, one, path, out)
+
+
+def _traced(cluster: Cluster, known: list[Place], one: Outcome, path: Path, out: Mistakes) -> None:
+    """Report what an expectation says of a request's rules and journey and means nothing."""
+    from lab.controllers import journeys  # noqa: PLC0415 - few expect such things, and it knows rules
+
     for where, rules in _numbered((*path, "rules"), one.rules):
         _node(cluster, rules.node, where, out)
-        for number, text in enumerate(rules.hit):
-            if not HIT.fullmatch(text):
-                wrong = f"{show(text)} is no rule; expected `CHAIN > TARGET`, such as {show('KUBE-SVC > KUBE-SEP')}"
-                out.add(LAB, (*where, "hit", number), wrong)
+        for below, text, certain in journeys.wrong_rules(rules.hit):
+            out.add(LAB, (*where, "hit", *below), text, certain=certain)
+    for below, text, certain in journeys.wrong(known, one):
+        out.add(LAB, (*path, "journey", *below), text, certain=certain)
 
 
 Asked = TypeVar("Asked", FlowExpectation, MarkExpectation, RulesExpectation)

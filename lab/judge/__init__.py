@@ -6,12 +6,15 @@ from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
 from lab import shares
-from lab.judge import flows, replies, rules
+from lab.judge import flows, journey, replies, rules
 from lab.judge.flows import matching
 from lab.judge.replies import answered_by, endpoints
 from lab.model.finding import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.judge.said import Said
     from lab.model.cluster import Cluster
     from lab.model.lab import Expectation, FlowExpectation, MarkExpectation, Outcome, RulesExpectation, Step
     from lab.model.observation import Observation, Resolved
@@ -35,17 +38,18 @@ Part = TypeVar("Part", "FlowExpectation", "MarkExpectation", "RulesExpectation")
 def applies(expectation: Expectation, cluster: Cluster) -> bool:
     """Return whether the expectation is meant for a lab such as `cluster` (its `when`).
 
-    `when.iptables` names who installs the rules of iptables mode, so it means that mode too. So does `rules`: those
-    of nftables mode do not count. `when.hairpinMode` names what a bridge does, so it means that there is one.
+    `when.iptables` names who installs the rules of iptables mode, so it means that mode too; `rules` with those of one
+    mode alone mean that one. `when.hairpinMode` names what a bridge does, so it means that there is one.
     """
     when, network = expectation.when, cluster.spec.network
-    counts = when.iptables is not None or any(one.rules for one in (expectation, *expectation.then))
+    wanted = [one for part in (expectation, *expectation.then) for one in rules_expectations(part)]
     return (
         when.mode in {None, cluster.mode}
         and when.plugin in {None, network.plugin}
         and when.overlay in {None, network.overlay}
         and (when.hairpin_mode is None or (network.plugin == "bridge" and when.hairpin_mode == network.hairpin_mode))
-        and (not counts or (cluster.mode == "iptables" and when.iptables in {None, cluster.spec.iptables}))
+        and (when.iptables is None or (cluster.mode == "iptables" and when.iptables == cluster.spec.iptables))
+        and not any(rules.foreign(one, cluster.mode) for one in wanted)
     )
 
 
@@ -60,7 +64,7 @@ def mark_expectations(outcome: Outcome) -> tuple[MarkExpectation, ...]:
 
 
 def rules_expectations(outcome: Outcome) -> tuple[RulesExpectation, ...]:
-    """Return what is expected of rules' counters, as a tuple however it was written."""
+    """Return which rules are expected to match, as a tuple however it was written."""
     return _several(outcome.rules)
 
 
@@ -95,15 +99,31 @@ def judge(expectation: Expectation | Step, observation: Observation, resolved: R
     """Return a finding for each thing that the expectation, or one step of it, says.
 
     One that says nothing of the reply, nor of anything else, expects a reply. `observation` has at least one reply;
-    `resolved.addresses` has every name of `names(expectation)`.
+    `resolved.addresses` has every name of `names(expectation)`, and `observation` the journey if one is expected.
     """
     said = list(replies.said(expectation, observation, resolved))
     for wanted in flow_expectations(expectation):
         flow = next((flow for flow in observation.flows if flow.node == wanted.node), None)
         said.extend(flows.said(wanted, flow, resolved))
-    said.extend(rules.marked(one, observation) for one in mark_expectations(expectation))
-    said.extend(rules.hit(one, observation) for one in rules_expectations(expectation))
+    if expectation.traced:
+        said.extend(_of_journey(expectation, observation))
     return tuple(
         Finding(it=expectation.it, what=what, expected=expected, observed=observed, holds=holds)
         for what, expected, observed, holds in said
     )
+
+
+def _of_journey(wanted: Outcome, observation: Observation) -> Iterator[Said]:
+    """Judge what the journey tells; where it is not there, or something of its evidence was lost, nothing holds."""
+    seen, lost = observation.journey, observation.lost
+    if seen is None:
+        yield "journey", "traced", "not traced", False
+        return
+    said = [
+        *(journey.marked(one, seen) for one in mark_expectations(wanted)),
+        *(rules.hit(one, seen) for one in rules_expectations(wanted)),
+    ]
+    if (expected := wanted.story) is not None:
+        said.extend(journey.said(expected, seen))
+    for what, expectation, observed, holds in said:
+        yield what, expectation, f"{observed} ({lost})" if lost else observed, holds and not lost

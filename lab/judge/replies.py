@@ -44,7 +44,7 @@ def said(outcome: Outcome, observation: Observation, resolved: Resolved) -> Iter
     if outcome.error:
         holds = all(reply.error == outcome.error for reply in replies)
         yield "error", outcome.error, _outcome(replies, resolved), holds
-    elif answer or not (outcome.flow or outcome.mark or outcome.rules or outcome.shares):
+    elif answer or not (outcome.flow or outcome.traced or outcome.shares):
         yield _answer(outcome, replies, resolved)
     if answer and answer.source:
         yield _source(answer.source, replies, resolved)

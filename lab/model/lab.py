@@ -5,7 +5,6 @@ The published JSON Schema is made from these classes; their docstrings are what 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -24,10 +23,6 @@ Addresses = Literal["ranges", "anywhere"]
 NetError = Literal["refused", "timeout", "unreachable", "reset"]
 MarkHook = Literal["prerouting", "input", "forward", "output", "postrouting"]
 Condition = Literal["ready", "unready", "terminating"]
-
-
-HIT = re.compile(r"[A-Za-z0-9-]{1,28} > [A-Za-z0-9-]{1,28}")
-"""One of a `hit` list: a chain, and the target of one of its rules."""
 
 
 class ClientPort(Part, frozen=True, kw_only=True):
@@ -111,9 +106,9 @@ class FlowExpectation(Part, frozen=True, kw_only=True):
 
 
 class MarkExpectation(Part, frozen=True, kw_only=True):
-    """The fwmark that the request's first packet must have on `node` when a hook's nat rules have seen it.
+    """The fwmark that the request's first packet must have on `node` when a hook's rules have seen it.
 
-    At `postrouting` it is read before they do: kube-proxy's take it off there.
+    At `postrouting` it is read before kube-proxy's do: they take it off there.
     """
 
     node: str
@@ -122,14 +117,32 @@ class MarkExpectation(Part, frozen=True, kw_only=True):
 
 
 class RulesExpectation(Part, frozen=True, kw_only=True):
-    """The rules of kube-proxy's chains on `node` whose counters the request must have raised, and no others.
+    """The rules of kube-proxy's chains on `node` that packets of the request must have matched, and no others.
 
-    Each is `CHAIN > TARGET`, such as `KUBE-SERVICES > KUBE-SVC`; what a chain's name has after `KUBE-SVC-`,
-    `KUBE-SEP-` and the like may be left out. Only iptables mode counts.
+    Each is `CHAIN > TARGET`, such as `KUBE-SERVICES > KUBE-SVC` in iptables mode, `services > service` in nftables
+    mode; what a chain's name has after `KUBE-SVC-`, `service-` and the like may be left out. Rules of both modes may
+    stand in one list: each is for the labs of its mode.
     """
 
     node: str
     hit: tuple[str, ...]
+
+
+class JourneyExpectation(Part, frozen=True, kw_only=True):
+    """What the journey of the request and its reply must have been; `[dnat, masquerade]` alone is `contains`.
+
+    A moment is `choose`, `dnat`, `mark`, `mark-read`, `masquerade`, `hairpin`, `reply-translated`, `reject`, `drop` or
+    `lost`, wherever it was, or one at a place: `masquerade on node-1`.
+
+    `contains`: moments that must be there, in this order. `without`: moments that must not be there.
+    `via`: the nodes that the request came by, in this order, and no others.
+    `end`: what became of the request: `delivered`, `dropped`, `refused` or `lost`, anywhere or `dropped on node-1`.
+    """
+
+    contains: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
+    end: str = ""
 
 
 class When(Part, frozen=True, kw_only=True):
@@ -150,7 +163,18 @@ class Outcome(Part, frozen=True, kw_only=True):
     flow: FlowExpectation | tuple[FlowExpectation, ...] = ()
     mark: MarkExpectation | tuple[MarkExpectation, ...] = ()
     rules: RulesExpectation | tuple[RulesExpectation, ...] = ()
+    journey: JourneyExpectation | tuple[str, ...] | None = None
     shares: Literal["equal", "one"] | None = None
+
+    @property
+    def story(self) -> JourneyExpectation | None:
+        """What is expected of the journey, in full however it was written."""
+        return JourneyExpectation(contains=self.journey) if isinstance(self.journey, tuple) else self.journey
+
+    @property
+    def traced(self) -> bool:
+        """Whether only the journey of a request tells what came of it."""
+        return bool(self.mark or self.rules or self.journey is not None)
 
 
 class Step(Outcome, frozen=True, kw_only=True):

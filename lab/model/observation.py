@@ -10,18 +10,8 @@ if TYPE_CHECKING:
 
     from lab.model.address import IPAddress
     from lab.model.flow import Flow
-    from lab.model.lab import MarkHook
+    from lab.model.journey import Journey
     from lab.model.request import Reply
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MarkSeen:
-    """The fwmark that a flow's first packet had at a hook of a node; `source` is its address and port there."""
-
-    node: str
-    at: MarkHook
-    source: tuple[IPAddress, int]
-    mark: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,16 +19,16 @@ class Observation:
     """The replies to an expectation's requests, in order, and what was seen of the first one.
 
     `askers`: who asked, for each reply. `before`: for each asker, the pod that answered it in the step before.
-    `flows`: the request's own, of all nodes; see `lab.judge.matching`. `marks`: of any requests. `hits`: for each node
-    whose counters were read, the rules of kube-proxy's chains that counted, as `CHAIN > TARGET`.
+    `flows`: the request's own, of all nodes; see `lab.judge.matching`. `journey`: if it was traced; `lost`: what of its
+    evidence was, in words ("": nothing).
     """
 
     replies: tuple[Reply, ...]
     askers: tuple[str, ...] = ()
     before: Mapping[str, str] = field(default_factory=dict)
     flows: tuple[Flow, ...] = ()
-    marks: tuple[MarkSeen, ...] = ()
-    hits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    journey: Journey | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,9 +23,10 @@ def test_a_failed_expectation_is_shown_with_what_was_expected_and_what_was_obser
     title, header, *rows = details.splitlines()
     assert title == "the node itself reaches the Service, masqueraded, since it is not a pod"
     assert header.split() == ["WHAT", "EXPECTED", "OBSERVED"]
-    (failed,) = [row for row in rows if row.startswith("\u2717")]
-    assert re.fullmatch(r"\u2717 +SNAT on node-1 +SNAT +no SNAT: node-1 192\.168\.0\.10:\d+", failed)
-    assert summary.splitlines()[-1] == "1 of 7 expectations failed (1 finding)"
+    flow, journey = [row for row in rows if row.startswith("\u2717")]
+    assert re.fullmatch(r"\u2717 +SNAT on node-1 +SNAT +no SNAT: node-1 192\.168\.0\.10:\d+", flow)
+    assert re.match(r"\u2717 +journey +mark on node-1, choose, dnat, .*choose, dnat, reply-translated", journey)
+    assert summary.splitlines()[-1] == "1 of 7 expectations failed (2 findings)"
 
 
 def test_expectations_for_other_labs_are_named_with_their_condition(lab: Lab) -> None:

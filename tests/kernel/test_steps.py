@@ -1,4 +1,4 @@
-"""Expectations that look at marks and counters, and those that go on: what is changed for them is put back."""
+"""Expectations that look at marks and rules, and those that go on: what is changed for them is put back."""
 
 from __future__ import annotations
 
@@ -69,6 +69,10 @@ RULES = [
     "KUBE-SEP > DNAT",
     "KUBE-POSTROUTING > RETURN",
     "KUBE-FORWARD > ACCEPT",
+    "services > service",
+    "service > endpoint",
+    "endpoint > update",
+    "endpoint > dnat",
 ]
 Lab = Callable[..., Invoke]
 
@@ -127,14 +131,22 @@ def test_a_mark_is_seen_where_the_packet_has_it_and_nothing_stays(
     assert findings(invoke)["number 0", "mark at postrouting on node-1"] is False
 
 
-@pytest.mark.parametrize("tool", ["nft", "legacy"])
-def test_exactly_the_rules_that_counted_the_request_are_found(lab: Lab, tmp_path: Path, tool: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "disturb"),
+    [
+        (MODES[0], "iptables -t nat -I KUBE-SERVICES -j MARK --or-mark 0x10"),
+        (MODES[1], "iptables-legacy -t nat -I KUBE-SERVICES -j MARK --or-mark 0x10"),
+        (MODES[2], "nft insert rule ip kube-proxy services meta mark set 0x10"),
+    ],
+)
+def test_exactly_the_rules_that_the_request_matched_are_found(
+    lab: Lab, tmp_path: Path, mode: tuple[str, str], disturb: str
+) -> None:
     wanted = {"from": "client-a", "to": "svc/web:http", "rules": {"node": "node-1", "hit": RULES}}
-    invoke = lab(write(tmp_path, wanted), "--iptables", tool)
+    invoke = lab(write(tmp_path, wanted), *mode)
     first = json.loads(invoke("lab.check", "--json").stdout)["expectations"][0]["findings"][0]
     assert first["holds"], first["observed"]
-    iptables = "iptables" if tool == "nft" else "iptables-legacy"
-    assert invoke("lab.exec", "node-1", f"{iptables} -t nat -I KUBE-SERVICES -j MARK --or-mark 0x10").returncode == 0
+    assert invoke("lab.exec", "node-1", disturb).returncode == 0
     assert findings(invoke) == {("number 0", "rules on node-1"): False}
 
 

@@ -30,6 +30,8 @@ spec:
       - KUBE-SEP > DNAT
       - KUBE-FORWARD > ACCEPT
       - KUBE-POSTROUTING > RETURN
+      - services > service-VY3SMEL5-default/web-123/tcp/   # in nftables mode
+      - service > dnat
   - it: all nodes have the same rules, and a client may ask any
     from: client
     to: node-13:30080
