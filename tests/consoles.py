@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
     "README.md",
     "docs/cluster.md",
+    "docs/graph.md",
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("topologies/*/README.md")),
 )
 FILE = re.compile(r"^```python\n(?P<text># (?P<name>\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)

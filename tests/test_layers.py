@@ -14,13 +14,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # know nothing of Kubernetes. Middle: where deciding meets doing. Front: arguments and printing, and
 # what pytest calls.
 PURE = {
-    "controllers", "edits", "judge", "model", "parse", "plan", "proxy", "report", "shares", "words",
+    "controllers", "edits", "journey", "judge", "model", "parse", "picture", "plan", "proxy", "report", "shares",
+    "words",
 }  # fmt: skip
 KERNEL = {"kernel"}
 MIDDLE = {
-    "api", "bugreport", "build", "capture", "catalogue", "check", "curl", "enter", "evidence", "gallery",
-    "installed", "keeper", "live", "loaded", "logbook", "messages", "observe", "programs", "serve", "session",
-    "snapshot", "state", "sync", "taps", "topology", "traffic",
+    "api", "bugreport", "build", "capture", "catalogue", "check", "curl", "enter", "evidence", "gallery", "graph",
+    "installed", "keeper", "live", "loaded", "logbook", "messages", "observe", "programs", "running", "serve",
+    "session", "snapshot", "state", "sync", "taps", "topology", "trace", "tracing", "traffic", "watch",
+    "watching",
 }  # fmt: skip
 FRONT = {"cli", "plugin"}
 ALL = PURE | KERNEL | MIDDLE | FRONT

@@ -10,7 +10,7 @@ from typing import NoReturn
 from invoke import Collection, Program
 
 import lab
-from lab.cli import bench, capture, foreign, gallery, inside, labs, objects, proxy, rules
+from lab.cli import bench, capture, foreign, gallery, graph, inside, labs, objects, proxy, rules, trace, watch
 
 namespace = Collection()
 namespace.add_collection(
@@ -19,6 +19,9 @@ namespace.add_collection(
         *labs.every(),
         *inside.every(),
         *capture.every(),
+        *trace.every(),
+        *watch.every(),
+        *graph.every(),
         *objects.every(),
         *rules.every(),
         *foreign.every(),

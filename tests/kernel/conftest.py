@@ -95,6 +95,10 @@ ONCE = {"test_check", "test_classic", "test_gallery", "test_oracle_nftables", "t
 is about one topology: README.md's commands are run as every user."""
 
 
+EVERYONE = {"test_predicted"}
+"""The modules that are about topologies, and whose outcome may depend on who runs them."""
+
+
 FIRST = {"", "clusterip", "hairpin", "nodeport", "octopus"}
 """The topologies ("": README.md's) that are tried with everything else; the others are `scripts/test --gallery`'s."""
 
@@ -102,7 +106,7 @@ FIRST = {"", "clusterip", "hairpin", "nodeport", "octopus"}
 def topology_of(item: pytest.Item) -> str:
     """Return which topology a test is about, by its parameter `name` or `document`."""
     params: dict[str, str] = getattr(item, "callspec").params if hasattr(item, "callspec") else {}  # noqa: B009
-    if item.path.stem == "test_gallery":
+    if item.path.stem in ("test_gallery", "test_predicted"):
         return params.get("name", "")
     return Path(params["document"]).parent.name if item.path.stem == "test_readme" and "document" in params else ""
 
@@ -114,7 +118,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if item.path.stem not in QUICK:
             item.add_marker("slow")
-        if item.path.stem in ONCE or topology_of(item):
+        if item.path.stem in ONCE or (topology_of(item) and item.path.stem not in EVERYONE):
             item.add_marker("once")
         if topology_of(item) not in FIRST:
             item.add_marker("gallery")
