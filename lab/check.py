@@ -212,7 +212,7 @@ def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step
         family=expectation.family,
     )
     wanted = in_short(known.places, wanted)
-    timeout_s = {"timeout": SILENCE_S, "unreachable": UNREACHABLE_S}.get(wanted.error or "", ANSWER_S)
+    timeout_s = {"timeout": SILENCE_S, "any": SILENCE_S, "unreachable": UNREACHABLE_S}.get(wanted.error or "", ANSWER_S)
     local_port = expectation.local_port or 0
     resolved = Resolved(
         addresses={name: targets.sources_among(cluster, known.places, name) for name in judge.names(wanted)},
@@ -221,7 +221,9 @@ def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step
     )
     return _Case(
         wanted=wanted,
-        requests=tuple(replace(request, timeout_s=timeout_s, local_port=local_port) for request in requests),
+        requests=tuple(
+            replace(request, timeout_s=timeout_s, local_port=local_port, size=expectation.size) for request in requests
+        ),
         askers=tuple(place.short for place in asking),
         count=1 if local_port else judge.requests_needed(wanted, resolved, askers=len(asking)),
         resolved=resolved,

@@ -205,12 +205,18 @@ class _Exchange:
 
     def _payload(self) -> bytes:
         asked = self._asked
+        path = f"/body/{asked.size}" if asked.size else asked.path
         if asked.protocol == "udp":
-            return asked.path.encode()
+            return path.encode().ljust(asked.size)
         host = asked.host or words.socket(asked.address, asked.port)
         headers = [("Host", host), ("User-Agent", "hairpin"), ("Accept", "*/*"), ("Connection", "close")]
-        asking = self._h11.send(h11.Request(method="GET", target=asked.path, headers=headers))
-        return (asking or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+        if not asked.size:
+            pieces: list[h11.Event] = [h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()]
+        else:
+            headers.append(("Content-Length", str(asked.size)))
+            body = h11.Data(data=bytes(asked.size))
+            pieces = [h11.Request(method="POST", target=path, headers=headers), body, h11.EndOfMessage()]
+        return b"".join(self._h11.send(piece) or b"" for piece in pieces)
 
     def _refused_meanwhile(self) -> int:
         """Return the errno of an ICMP error that came while connect(2) had the socket, else 0.

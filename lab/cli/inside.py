@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
 from lab.cli.output import FAILED, clear_progress, look, note, number, progress, show, show_json
 from lab.cli.task import JSON, LAB, PLACE, command
+
+if TYPE_CHECKING:
+    from lab.model.cluster import Cluster
+    from lab.model.finding import Finding
 
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
@@ -105,14 +109,28 @@ def check(_: Context, lab: str = "", json: bool = False) -> None:
     from lab import session
     from lab.report import findings as report
 
-    verdict = room.check(session.attach(lab), progress)
+    standing = session.attach(lab)
+    verdict = room.check(standing, progress)
     clear_progress()
     if json:
         show_json({"holds": verdict.holds, **report.data(verdict.judged, verdict.left_out)})
     else:
         show(report.text(verdict.judged, verdict.left_out, look()))
     if not verdict.holds:
+        _say_how_to_look(standing.cluster, [one for findings in verdict.judged for one in findings], lab)
         sys.exit(FAILED)
+
+
+def _say_how_to_look(cluster: Cluster, findings: Sequence[Finding], lab: str) -> None:
+    """Tell which trace shows the request of the first expectation that does not hold."""
+    failed = next(finding.it for finding in findings if not finding.holds)
+    one = next(one for one in cluster.spec.expect if failed in (one.it, *(step.it for step in one.then)))
+    if one.from_.startswith("deploy/"):
+        return  # each pod of it asked
+    options = {"--port": one.port, "--local-port": one.local_port, "--family": one.family, "--lab": lab}
+    said = [f"{option} {value}" for option, value in options.items() if value]
+    udp = ["--udp"] if one.protocol == "udp" else []
+    note(f"its request, step by step: {' '.join(['invoke lab.trace', one.from_, one.to, *udp, *said])}")
 
 
 @command(

@@ -134,7 +134,7 @@ def _next_moves(name: str, cluster: Cluster) -> str:
     moves = []
     if sources and cluster.services:
         moves.append(f"invoke lab.curl {sources[0]} {full_name(cluster.services[0])}{option}")
-        moves.append(f"invoke lab.conntrack --source {sources[0]}{option}")
+        moves.append(f"invoke lab.trace {sources[0]} {full_name(cluster.services[0])}{option}")
     if cluster.spec.expect:
         moves.append(f"invoke lab.check{option}")
     return "try next:\n" + "\n".join(f"  {move}" for move in moves)

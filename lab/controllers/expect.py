@@ -104,9 +104,13 @@ def in_short(known: list[Place], one: Wanted) -> Wanted:
 def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: Path, out: Mistakes) -> None:
     _try(out, (*path, "from"), partial(askers, cluster, known, one.from_))
     _try(out, (*path, "to"), partial(_to, cluster, known, one))
-    if one.local_port and any(part.shares for part in (one, *one.then)):
+    every = (one, *one.then)
+    if one.local_port and any(part.shares for part in every):
         text = "shares need many requests, which cannot all have one port; expected one of the two"
         out.add(LAB, (*path, "localPort"), text)
+    if one.size and any(part.shares or (part.answer and (part.answer.by or part.answer.source)) for part in every):
+        text = "who answers with so many bytes is not known; expected neither `by` nor `source` nor `shares`"
+        out.add(LAB, (*path, "size"), text)
     if one.answer and one.answer.again is not None:
         out.add(LAB, (*path, "answer", "again"), "nothing was asked before; expected it in a step of `then`")
     _outcome(cluster, known, one, path, out)

@@ -91,6 +91,8 @@ def requests_needed(outcome: Outcome, resolved: Resolved, *, askers: int = 1) ->
         return shares.requests_needed(number)
     if outcome.shares == "one":
         return shares.requests_to_stick(number)
+    if outcome.shares == "some":
+        return shares.requests_to_reach(len(set(resolved.endpoints) | set(endpoints(outcome, resolved))))
     lucky = replies.luck(outcome, resolved)
     return ceil(shares.requests_to_rule_out(lucky) / askers) if lucky else 1
 

@@ -41,10 +41,14 @@ def luck(outcome: Outcome, resolved: Resolved) -> float:
 def said(outcome: Outcome, observation: Observation, resolved: Resolved) -> Iterator[Said]:
     """Judge all that is expected of the replies; if nothing is expected of anything, a reply is."""
     answer, replies = outcome.answer, observation.replies
+    if outcome.shares == "some":
+        yield _some(outcome, replies, resolved)
+        wanted = endpoints(outcome, resolved)
+        replies = tuple(reply for reply in replies if reply.pod in wanted) or replies
     if outcome.error:
-        holds = all(reply.error == outcome.error for reply in replies)
+        holds = all(reply.error and outcome.error in {"any", reply.error} for reply in replies)
         yield "error", outcome.error, _outcome(replies, resolved), holds
-    elif answer or not (outcome.flow or outcome.traced or outcome.shares):
+    elif outcome.shares != "some" and (answer or not (outcome.flow or outcome.traced or outcome.shares)):
         yield _answer(outcome, replies, resolved)
     if answer and answer.source:
         yield _source(answer.source, replies, resolved)
@@ -132,6 +136,16 @@ def _equal(outcome: Outcome, replies: Sequence[Reply], resolved: Resolved) -> Sa
         words.several([f"{what} {number}" for what, number in shown], "and"),
         holds,
     )
+
+
+def _some(outcome: Outcome, replies: Sequence[Reply], resolved: Resolved) -> Said:
+    wanted = endpoints(outcome, resolved)
+    counts = Counter(dict.fromkeys(wanted, 0))
+    counts.update(_one(reply, resolved).removeprefix("answered by ") for reply in replies)
+    shown = counts.items() if len(counts) <= _FEW else _extremes(counts)
+    expected = f"some of {len(replies)} by {words.several(wanted, 'and') or 'an endpoint, but none is known'}"
+    observed = words.several([f"{what} {number}" for what, number in shown], "and")
+    return "shares", expected, observed, bool(wanted) and all(counts[pod] for pod in wanted)
 
 
 def _extremes(counts: Counter[str]) -> list[tuple[str, int]]:

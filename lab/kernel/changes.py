@@ -32,7 +32,6 @@ _PORT = struct.Struct("=I")
 _PORT_AT = 12  # struct nlmsghdr: whose request made it so; 0: nobody's
 _IN_MODIFY = 0x2  # linux/inotify.h
 _BUFFER_BYTES = 4 * 1024 * 1024
-_LEGACY = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
 
 
 class Changes:
@@ -151,12 +150,9 @@ def _legacy(namespaces: Sequence[str]) -> Mapping[tuple[str, str], object]:
 
 def _legacy_tables(name: str) -> Iterator[tuple[str, list[str]]]:
     with netns.inside(name):
-        for family, path in _LEGACY.items():
-            with suppress(OSError):  # the module is not loaded
-                with open(path, encoding="ascii") as file:
-                    tables = sorted(file.read().split())
-                if tables:
-                    yield family, tables
+        for family in ("ip", "ip6"):
+            if tables := legacy.tables(family):
+                yield family, tables
 
 
 def rules(namespaces: Sequence[str]) -> str:

@@ -21,8 +21,11 @@ Plugin = Literal["bridge", "ptp"]
 Overlay = Literal["none", "vxlan"]
 Addresses = Literal["ranges", "anywhere"]
 NetError = Literal["refused", "timeout", "unreachable", "reset"]
+Failure = Literal["refused", "timeout", "unreachable", "reset", "any"]
 MarkHook = Literal["prerouting", "input", "forward", "output", "postrouting"]
 Condition = Literal["ready", "unready", "terminating"]
+MOST_BYTES = 1 << 20
+"""Of an expectation's `size`; a request keeps what it sends in memory."""
 
 
 class ClientPort(Part, frozen=True, kw_only=True):
@@ -156,15 +159,20 @@ class When(Part, frozen=True, kw_only=True):
 
 
 class Outcome(Part, frozen=True, kw_only=True):
-    """What must come of a request: a reply or an error, and what the nodes on its way must show."""
+    """What must come of a request: a reply or an error, and what the nodes on its way must show.
+
+    `error`: the client's, or `any`: no reply, in whichever way. `shares`, over as many requests as it takes: `equal`:
+    all of `answer.by` answer equally often; `one`: all requests of an asker are answered by one pod; `some`: each of
+    `answer.by` answers, whatever becomes of what was meant for others.
+    """
 
     answer: Answer | None = None
-    error: NetError | None = None
+    error: Failure | None = None
     flow: FlowExpectation | tuple[FlowExpectation, ...] = ()
     mark: MarkExpectation | tuple[MarkExpectation, ...] = ()
     rules: RulesExpectation | tuple[RulesExpectation, ...] = ()
     journey: JourneyExpectation | tuple[str, ...] | None = None
-    shares: Literal["equal", "one"] | None = None
+    shares: Literal["equal", "one", "some"] | None = None
 
     @property
     def story(self) -> JourneyExpectation | None:
@@ -189,7 +197,10 @@ class Step(Outcome, frozen=True, kw_only=True):
 
 
 class Expectation(Outcome, frozen=True, kw_only=True):
-    """One request and what must come of it; `then` is what must come of it later."""
+    """One request and what must come of it; `then` is what must come of it later.
+
+    `size`: so many bytes are sent, and so many must come back (who sent them is not known then).
+    """
 
     it: str
     from_: str
@@ -198,6 +209,7 @@ class Expectation(Outcome, frozen=True, kw_only=True):
     protocol: Literal["tcp", "udp"] = "tcp"
     local_port: Port | None = None
     family: Literal["ipv4", "ipv6"] | None = None
+    size: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 0
     when: When = When()
     then: tuple[Step, ...] = ()
 

@@ -13,7 +13,10 @@ Transport = Literal["tcp", "udp"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request from the namespace `netns` to `address`:`port`: HTTP over TCP, or one UDP datagram."""
+    """One request from the namespace `netns` to `address`:`port`: HTTP over TCP, or one UDP datagram.
+
+    `size`: with so many bytes, for as many; `path` is then that which gives them.
+    """
 
     netns: str
     address: IPAddress
@@ -23,6 +26,7 @@ class Request:
     host: str = ""
     local_port: int = 0
     timeout_s: float = 5.0
+    size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
