@@ -31,8 +31,8 @@ from lab.session import Progress, Standing, silently
 SILENCE_S = 1.5
 """How long to wait, in seconds, where no answer is expected.
 
-An answer takes about a millisecond, but a refusal may take a second: an ICMP error that arrives while connect(2) still
-has the socket is only heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
+An answer takes about a millisecond, and so does a refusal; one that arrives while a system call has the socket may only
+be heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
 """
 
 ANSWER_S = 3.0

@@ -221,8 +221,8 @@ class _Exchange:
     def _refused_meanwhile(self) -> int:
         """Return the errno of an ICMP error that came while connect(2) had the socket, else 0.
 
-        The kernel keeps such a one aside (a soft error; tcp_v4_err in net/ipv4/tcp_ipv4.c) and would send the SYN again;
-        who asks is told, as curl is.
+        The kernel keeps such a one aside (a soft error: tcp_v4_err in net/ipv4/tcp_ipv4.c), and would send the SYN
+        again; who asks for it is told, as curl is.
         """
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
