@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from lab.errors import TopologyError
 from lab.kernel import command
 
 ROOT = Path(__file__).parents[1]
+_TIMEOUT_S = 120.0
 
 
 def numbers(option: str, text: str, example: str) -> list[int]:
@@ -39,6 +43,17 @@ def keep(results: dict[str, Any], table: str, out: str, name: str) -> None:
     print(f"\nresults: {file}")
 
 
+def invoke(*words: str) -> float:
+    """Run a task of this checkout, and return the seconds that it took; raises `RuntimeError` if it failed."""
+    argv = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    begin = time.perf_counter()
+    done = command.run(argv, timeout_s=_TIMEOUT_S)
+    seconds = time.perf_counter() - begin
+    if done.status:
+        raise RuntimeError(f"invoke {' '.join(words)}: exit {done.status}: {done.stderr.strip()}")
+    return seconds
+
+
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
     models = (line.partition(":")[2].strip() for line in lines_of("/proc/cpuinfo") if line.startswith("model name"))
@@ -55,3 +70,11 @@ def machine() -> dict[str, Any]:
 def lines_of(path: str) -> list[str]:
     """Return the lines of a file of the kernel's."""
     return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def pss(process: str) -> int:
+    """Return what a process takes, in bytes, its share of what it has in common with others; 0 if it has ended."""
+    with suppress(OSError):
+        rows = lines_of(f"/proc/{process}/smaps_rollup")
+        return next((int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:")), 0)
+    return 0

@@ -12,14 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.kept import ROOT, check_part, keep, lines_of, machine, numbers
+from benchmarks.kept import check_part, invoke, keep, lines_of, machine, numbers, pss
 from lab import state, topology
 from lab.build import build
 from lab.kernel import capsule, command, join, rules
@@ -183,25 +183,15 @@ def _namespaces() -> int:
 # --- commands and memory -----------------------------------------------------------------------------------------
 
 
-def _invoke(*words: str) -> float:
-    begin = time.perf_counter()
-    done = command.run([sys.executable, "-m", "invoke", *words], timeout_s=_TIMEOUT_S)
-    seconds = time.perf_counter() - begin
-    if done.status:
-        raise RuntimeError(f"invoke {' '.join(words)}: exit {done.status}: {done.stderr.strip()}")
-    return seconds
-
-
 def _commands(rounds: int) -> dict[str, list[float]]:
     """Return the seconds of whole commands; the first round, which compiles and warms caches, is left out."""
     lab = f"bench-{os.getpid()}"
     seconds: dict[str, list[float]] = {"invoke --list": [], "lab.up clusterip": [], "lab.down": []}
-    os.chdir(ROOT)
     for number in range(rounds + 1):
         times = {
-            "invoke --list": _invoke("--list"),
-            "lab.up clusterip": _invoke("lab.up", "clusterip", "--lab", lab),
-            "lab.down": _invoke("lab.down", "--lab", lab),
+            "invoke --list": invoke("--list"),
+            "lab.up clusterip": invoke("lab.up", "clusterip", "--lab", lab),
+            "lab.down": invoke("lab.down", "--lab", lab),
         }
         for name, value in times.items():
             if number:
@@ -212,17 +202,16 @@ def _commands(rounds: int) -> dict[str, list[float]]:
 def _memory() -> dict[str, Any]:
     """Return what a lab of 500 pods takes: seconds until every pod answers, and memory in bytes."""
     lab = f"bench-{os.getpid()}"
-    os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lab.yaml"
         file.write_text(TOPOLOGY.format(pods=LARGE), encoding="utf-8")
         before = _kernel_memory()
-        up = _invoke("lab.up", str(file), "--lab", lab)
+        up = invoke("lab.up", str(file), "--lab", lab)
         try:
             after = _kernel_memory()
             pss = _pss(state.find(lab).keeper.pid)
         finally:
-            down = _invoke("lab.down", "--lab", lab)
+            down = invoke("lab.down", "--lab", lab)
     kernel = {name: after[name] - before[name] for name in after}
     return {"pods": LARGE, "up_s": up, "down_s": down, "pss": pss, "kernel": kernel}
 
@@ -239,12 +228,9 @@ def _pss(keeper: int) -> dict[str, int]:
     space = os.readlink(f"/proc/{keeper}/ns/pid")
     found = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
+        with suppress(OSError):  # it ended meanwhile, or is not ours
             if os.readlink(f"/proc/{entry}/ns/pid") == space:
-                rows = lines_of(f"/proc/{entry}/smaps_rollup")
-                found[entry] = next(int(row.split()[1]) * 1024 for row in rows if row.startswith("Pss:"))
-        except OSError:
-            continue  # it ended meanwhile, or is not ours
+                found[entry] = pss(entry)
     return found
 
 

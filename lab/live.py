@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from lab import programs, state
-from lab.controllers import notes
 from lab.errors import KernelError, LabError, TopologyError
 from lab.model.cluster import Cluster
 from lab.model.ops import Close, Listener, Run
@@ -127,6 +126,8 @@ def _mended(name: str, folder: Path, progress: Progress) -> tuple[Standing, bool
 
 def _carry_out(lab: Standing, folder: Path, new: Cluster, progress: Progress) -> None:
     """Do a change of which the record tells from its begin to its end; what interrupts it undoes it."""
+    from lab.controllers import notes  # noqa: PLC0415 - a lab that is only held (`steady`) needs no controllers
+
     objects = saved.save(new)
     _note(lab.name, folder, pending=objects)
     try:

@@ -39,6 +39,7 @@ class Job:
     """What to trace: `ends`, the addresses and ports that its packets may be sent to; `askers`, the asker's addresses.
 
     `places`: by namespace, what it is called; these are tapped. `nodes`: those whose rules are traced in any case.
+    `whole`: also tables of which no event tells are listed.
     """
 
     request: Request
@@ -48,9 +49,10 @@ class Job:
     names: Mapping[IPAddress, str]
     ends: tuple[tuple[IPAddress, int], ...]
     askers: tuple[IPAddress, ...]
+    whole: bool = False
 
 
-def trace(
+def trace(  # noqa: PLR0913 - the request's own numbers
     lab: Standing,
     source: str,
     to: str,
@@ -60,26 +62,28 @@ def trace(
     family: Family | None = None,
     local_port: int = 0,
     timeout_s: float = 5.0,
+    whole: bool = False,
 ) -> Evidence:
     """Send one request from a pod, node or client to whatever `to` names, and return what the kernel told of it.
 
+    `whole`: list all tables of the machines whose rules it met, also those that stayed silent; this takes longer.
     Nobody changes the lab meanwhile. Raises `TopologyError` if either is unknown or a number makes no sense,
     `KernelError` if the kernel refuses.
     """
     observe.check_numbers(1, local_port, timeout_s)
     with live.steady(lab) as standing:
         request, _ = observe.request(standing.cluster, source, to, port=port, protocol=protocol, family=family)
-        return of(standing, replace(request, local_port=local_port, timeout_s=timeout_s))
+        return of(standing, replace(request, local_port=local_port, timeout_s=timeout_s), whole=whole)
 
 
-def of(lab: Standing, request: Request) -> Evidence:
+def of(lab: Standing, request: Request, *, whole: bool = False) -> Evidence:
     """Make a request and return its evidence; for whoever sees to it that nobody changes the lab meanwhile."""
     from lab import tracing  # noqa: PLC0415 - what works inside; loaded here, so that it is there when it is forked
 
-    return lab.call(partial(tracing.work, job(lab.cluster, request)))
+    return lab.call(partial(tracing.work, job(lab.cluster, request, whole=whole)))
 
 
-def job(cluster: Cluster, request: Request) -> Job:
+def job(cluster: Cluster, request: Request, *, whole: bool = False) -> Job:
     """Return what is to be traced of a request."""
     from lab.sync import tool  # noqa: PLC0415 - it loads netlink
 
@@ -97,6 +101,7 @@ def job(cluster: Cluster, request: Request) -> Job:
         names=targets.names(cluster),
         ends=tuple(ends[:MOST_ENDS]),
         askers=tuple(_askers(cluster, asker, request)),
+        whole=whole,
     )
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from lab import traffic
 from lab.journey import questions
-from lab.kernel import conntrack, listing, netns, network, nf_tables, sysctl, tap, trace, trace_events, trace_table
-from lab.model.address import family_of
-from lab.model.trace import OWN_TABLE, Event, Evidence, Link, Listing, Route, RouteQuestion, Tap
+from lab.kernel import conntrack, netns, network, sysctl, tap, trace, trace_events
+from lab.model.trace import OWN_TABLE, Evidence, Link, Route, RouteQuestion, Tap
 from lab.parse import conntrack as entries
 from lab.parse.frame import frame
 from lab.parse.trace import Concerned, events
+from lab.traced_rules import Rules
 
 if TYPE_CHECKING:
     from lab.model.flow import Flow
@@ -53,9 +53,7 @@ _SYSCTLS = (
 )
 _CONF = ("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark")
 _CONF6 = ("forwarding", "disable_ipv6")
-_LEGACY = ("mangle", "filter", "nat")  # the tables that a lab's rules are in
 
-_FAMILIES = {4: 2, 6: 10}  # AF_INET, AF_INET6
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 
 
@@ -63,7 +61,7 @@ def work(job: Job) -> Evidence:
     """Inside the capsule: make the request, and return what the kernel told of it."""
     table = f"{OWN_TABLE}-{os.getpid()}"
     before = Before(job)
-    with trace.recording(tuple(job.places), before.watches, table) as recorder:
+    with trace.recording(tuple(job.places), before.rules.watches, table) as recorder:
         before.note()
         (reply,) = traffic.requests([job.request])
         recorder.stop()
@@ -71,49 +69,19 @@ def work(job: Job) -> Evidence:
 
 
 class Before:
-    """What a capsule's namespaces were like before the request: whose rules to trace, and what was counted."""
+    """What a capsule's namespaces were like before the request: their rules, and what was counted."""
 
     def __init__(self, job: Job) -> None:
         """Look which namespaces have rules."""
         self._job = job
-        self.watches = {name: watch for name in job.places if (watch := _watch(job, name))}
-        self.generations: dict[str, tuple[int, *tuple[bytes, ...]]] = {}
+        self.rules = Rules(job)
         self.counters: dict[str, dict[str, int]] = {}
         self.links = {name: _links_in(name) for name in job.places}
 
     def note(self) -> None:
         """Note what changes while packets pass; the tables that ask for the trace must be there already."""
         self.counters = _counted(self._job)
-        self.generations = {name: self._generation(name) for name in self.watches}
-
-    def steady(self, name: str) -> bool:
-        """Return whether nobody has changed the rules of a namespace since, beside us, who removed our table."""
-        number, *rest = self.generations[name]
-        return self._generation(name) == (number + 1, *rest)
-
-    def _generation(self, name: str) -> tuple[int, *tuple[bytes, ...]]:
-        return listing.generation(name, _kin(self._job), _LEGACY if self.watches[name].log else ())
-
-
-def _watch(job: Job, name: str) -> trace.Watch | None:
-    """Return what to trace in a namespace: in a node everything, in others nothing where there are no rules.
-
-    Replies are known by conntrack, which must not begin where there is none: only a node with rules has it for sure.
-    """
-    node = name in job.nodes
-    log = node and job.tool == "iptables-legacy"
-    with netns.inside(name):
-        ruled = log or any(not table.startswith(OWN_TABLE) for _, table in nf_tables.tables())
-    if not (node or ruled):
-        return None
-    wanted = trace_table.Wanted(
-        family=_FAMILIES[job.request.address.version],
-        protocol=_PROTOCOLS[job.request.protocol],
-        ends=tuple((address.packed, port) for address, port in job.ends),
-        askers=tuple(address.packed for address in job.askers),
-        replies=node and ruled,
-    )
-    return trace.Watch(wanted=wanted, log=log)
+        self.rules.note()
 
 
 def evidence(job: Job, reply: Reply, before: Before, found: trace.Recording, table: str) -> Evidence:
@@ -133,13 +101,14 @@ def evidence(job: Job, reply: Reply, before: Before, found: trace.Recording, tab
         names=job.names,
         taps=taps,
         events=told,
-        listings=tuple(_listings(job, told, before)),
+        listings=tuple(before.rules.listings(told)),
         links=tuple(_link(name, one) for name, links in before.links.items() for one in links),
         flows=flows,
         risen=_risen(before.counters, _counted(job)),
         sysctls=_sysctls(job, taps),
         lost=found.lost,
         left_out=found.left_out,
+        whole=before.rules.whole(told),
     )
     return replace(result, routes=tuple(map(_route, questions(result))))
 
@@ -168,6 +137,7 @@ def _link(name: str, one: network.LinkFacts) -> Link:
         hairpin=one.hairpin,
         addresses=tuple(map(ip_address, one.addresses)),
         mtu=one.mtu,
+        up=one.up,
     )
 
 
@@ -189,26 +159,6 @@ def _tap(one: tap.Frame) -> Tap:
         mark=one.mark,
         packet=frame(one.data, ethernet=ethernet, protocol=one.protocol),
     )
-
-
-def _listings(job: Job, told: Iterable[Event], before: Before) -> Iterator[Listing]:
-    """Yield the rules of the tables that the events are of."""
-    seen = dict.fromkeys(
-        listing.Table(netns=one.netns, family=one.family, name=one.table, legacy=one.marked_before)
-        for one in told
-        if one.table != OWN_TABLE
-    )
-    found = listing.listed(list(seen))
-    steady = {name: before.steady(name) for name in {one.netns for one in found}}
-    for one in found:
-        yield Listing(
-            netns=one.netns,
-            tool=one.tool,
-            family=family_of(job.request.address),
-            text=one.text,
-            handles=one.handles,
-            steady=steady[one.netns],
-        )
 
 
 def _flows(job: Job, reply: Reply) -> tuple[Flow, ...]:
@@ -233,10 +183,6 @@ def _flows(job: Job, reply: Reply) -> tuple[Flow, ...]:
                 seen.add(onward)
                 waiting.append(onward)
     return tuple(found)
-
-
-def _kin(job: Job) -> str:
-    return "ip" if family_of(job.request.address) == "ipv4" else "ip6"
 
 
 def _counted(job: Job) -> dict[str, dict[str, int]]:

@@ -210,7 +210,7 @@ class _Writer:
         """Return a line of text, or of JSON."""
         if self.job.look is None:
             return f"{json.dumps(report.data(one, self.names))}\n".encode()
-        return f"{report.line(one, self.names, self.job.look, width=self.width)}\n".encode()
+        return f"{report.line(one, self.names, self.job.look, width=self.width, usual=self.job.tool)}\n".encode()
 
     def learn(self) -> None:
         """Read who has which address, unless that is as it was; amid a change there are those that come, too."""

@@ -164,7 +164,7 @@ class Story:
         }
         for number, (match, comment, chain) in jumps.items():
             text = f'{match} -m comment --comment "{comment}" -j {chain}'.lstrip()
-            self.rule("filter", "FORWARD", number, text, matters=False)
+            self.rule("filter", "FORWARD", number, text, matters=chain == "KUBE-FORWARD" and bool(self.mark))
             if chain == "KUBE-FORWARD" and self.mark:
                 text = '-m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT'
                 return self.rule("filter", chain, 2, text, moments=("mark-read",))
@@ -174,10 +174,10 @@ class Story:
         """Tell the hook POSTROUTING: masqueraded to `source` if the packet has the mark."""
         self.hook("POSTROUTING", "", oif)
         text = '-m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING'
-        self.rule("nat", "POSTROUTING", 1, text, matters=False)
+        self.rule("nat", "POSTROUTING", 1, text, matters=bool(self.mark))
         if not self.mark:
             text = "-m mark ! --mark 0x4000/0x4000 -j RETURN"
-            self.rule("nat", "KUBE-POSTROUTING", 1, text, moments=("mark-read",))
+            self.rule("nat", "KUBE-POSTROUTING", 1, text, matters=False)
             return self.policy("nat", "POSTROUTING")
         self.rule(
             "nat", "KUBE-POSTROUTING", 2, "-j MARK --set-xmark 0x4000/0x0", mark_after=0, moments=("mark-read", "mark")
@@ -191,9 +191,10 @@ class Story:
         moments = {"moments": ("reply-translated",), "observed": False, "text": text, "hook": self.at}
         return self.add("conntrack", **{**moments, **self.nat(destination, source), **more})
 
-    def made(self, text: str = "a new entry, which remembers the translations") -> Self:
-        """Tell that an entry of conntrack was made."""
-        return self.add("conntrack", text=text, hook=self.at)
+    def made(self, *translates: str) -> Self:
+        """Tell that an entry of conntrack was made; `translates`: the `destination`, the `source`, or neither."""
+        what = " and ".join(f"the {end}" for end in translates) or "nothing"
+        return self.add("conntrack", text=f"new entry: translates {what}", hook=self.at, matters=bool(translates))
 
 
 def arrived(place: str) -> End:
@@ -222,7 +223,7 @@ def clusterip() -> Journey:
         .add("route", text="10.244.2.2 via 192.168.0.11 dev eth0", out_interface="eth0", observed=False)
         .forward("cbr0", "eth0")
         .postrouting("eth0")
-        .made()
+        .made("destination")
         .tap("node-1/eth0", "out")
         .tap("node-2/eth0", "in")
         .hook("PREROUTING", "eth0")
@@ -230,7 +231,7 @@ def clusterip() -> Journey:
     text = '-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
     there.rule("nat", "PREROUTING", 1, text, matters=False).policy("nat", "PREROUTING")
     there.add("route", text="10.244.2.2 dev cbr0", out_interface="cbr0", observed=False)
-    there.forward("eth0", "cbr0").postrouting("cbr0").made("a new entry, which translates nothing")
+    there.forward("eth0", "cbr0").postrouting("cbr0").made()
     there.tap("node-2/cbr0", "out", matters=False).tap("node-2/veth-web-2", "out").tap("web-2/eth0", "in")
     back = Story(way("10.244.2.2:8080 10.244.1.3:37924"), time_ns=there.time_ns)
     back.tap("web-2/eth0", "out").tap("node-2/veth-web-2", "in").hook("PREROUTING", "cbr0")
@@ -272,7 +273,9 @@ def hairpin(*, port: bool = True) -> Journey:
     """A pod asks its own Service and is chosen itself; `port`: the bridge may send it back where it came from."""
     asks = way("10.244.1.2:57854 10.96.0.10:80")
     there = Story(asks).tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in").hook("PREROUTING", "cbr0")
-    there.to_service().choose(1, of=1).forward("cbr0", "cbr0").postrouting("cbr0", "10.244.1.1:7483").made()
+    there.to_service().choose(1, of=1).forward("cbr0", "cbr0").postrouting("cbr0", "10.244.1.1:7483").made(
+        "destination", "source"
+    )
     if not port:
         why = "the bridge cbr0 does not send a frame back out of veth-web-1, which it came in by: hairpin is off"
         end = End(kind="lost", node="node-1", why=why, observed=False)
@@ -341,10 +344,10 @@ def nodeport() -> Journey:
     text = '-m comment --comment "masquerade traffic for default/web:http external destinations" -j KUBE-MARK-MASQ'
     there.rule("nat", EXT, 1, text, service=WEB).to_be_masqueraded().rule("nat", EXT, 2, f"-j {SVC}", service=WEB)
     there.choose(2).add("route", text="10.244.2.2 via 192.168.0.11 dev eth0", out_interface="eth0", observed=False)
-    there.forward("eth0", "eth0").postrouting("eth0", "192.168.0.10:50281").made()
+    there.forward("eth0", "eth0").postrouting("eth0", "192.168.0.10:50281").made("destination", "source")
     there.tap("node-1/eth0", "out").tap("node-2/eth0", "in").hook("PREROUTING", "eth0")
     there.add("route", text="10.244.2.2 dev cbr0", out_interface="cbr0", observed=False)
-    there.forward("eth0", "cbr0").postrouting("cbr0").made("a new entry, which translates nothing")
+    there.forward("eth0", "cbr0").postrouting("cbr0").made()
     there.tap("node-2/veth-web-2", "out").tap("web-2/eth0", "in")
     back = Story(way("10.244.2.2:8080 192.168.0.10:50281"), time_ns=there.time_ns)
     back.tap("web-2/eth0", "out").tap("node-2/veth-web-2", "in").hook("PREROUTING", "cbr0")
@@ -469,7 +472,9 @@ def untranslated() -> Journey:
     found = clusterip()
     asks = way("10.244.1.3:40108 10.96.0.10:80")
     there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
-    there.to_service().choose(1).postrouting("cbr0").made().tap("node-1/veth-web-1", "out").tap("web-1/eth0", "in")
+    there.to_service().choose(1).postrouting("cbr0").made("destination").tap("node-1/veth-web-1", "out").tap(
+        "web-1/eth0", "in"
+    )
     back = Story(way("10.244.1.2:8080 10.244.1.3:40108"), time_ns=there.time_ns)
     back.tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in")
     text = "bridged without iptables: net.bridge.bridge-nf-call-iptables is 0"
@@ -486,7 +491,7 @@ def untouched() -> Journey:
     asks = way("10.244.1.3:40110 10.244.1.2:5353")
     there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
     there.policy("nat", "PREROUTING").forward("cbr0", "cbr0").postrouting("cbr0")
-    there.made("a new entry, which translates nothing")
+    there.made()
     there.add("bridge", interface="veth-client-a", out_interface="veth-web-1", matters=False)
     there.tap("node-1/veth-web-1", "out").tap("web-1/eth0", "in")
     back = Story(asks.inverse, time_ns=there.time_ns).tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in")
@@ -519,6 +524,20 @@ def untouched() -> Journey:
     )
 
 
+def in_circles() -> Journey:
+    """Router and node send a packet to each other until its TTL is used up."""
+    asks = way("198.51.100.10:40400 203.0.113.20:81")
+    there = Story(asks).tap("client/eth0", "out", ttl=64)
+    for left in range(64, 4, -2):
+        there.tap("router/eth0", "in", ttl=left).tap("router/eth0", "out", ttl=left - 1)
+        there.tap("node-1/eth0", "in", ttl=left - 1).hook("PREROUTING", "eth0")
+        there.forward("eth0", "eth0").hook("POSTROUTING", "", "eth0").tap("node-1/eth0", "out", ttl=left - 2)
+    end = End(kind="lost", node="node-1", why="its TTL was used up", observed=False)
+    legs = (there.leg("request", "tcp [S]", end),)
+    reply = Reply(error="unreachable", local=(asks.src, asks.sport), latency_s=0.0034)
+    return replace(nodeport(), original=asks, reply=reply, legs=legs, service="", endpoint="", flows=())
+
+
 EVERY = {
     "clusterip": clusterip,
     "hairpin": hairpin,
@@ -531,5 +550,6 @@ EVERY = {
     "unknown": lambda: lost(known=False),
     "untranslated": untranslated,
     "untouched": untouched,
+    "in-circles": in_circles,
 }
 """Each of them, by name."""

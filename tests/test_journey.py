@@ -116,6 +116,16 @@ STORIES = {
         "lost", "", "", ["request tcp [S] lost node-1", "refusal icmp host unreachable delivered client-a"],
     ),
     "fault-no-route-pod": ("lost", "", "", ["request tcp [S] lost client-a"]),
+    "fault-neigh-pod": ("lost", "", "", ["request tcp [S] lost client-a"]),
+    "fault-netdev-drop": ("lost", "", "", ["request tcp [S] lost node-1"]),
+    "fault-no-rules": ("lost", "", "", ["request tcp [S] lost router"]),
+    "fault-raw-drop": ("drop", "", "", ["request tcp [S] dropped node-1"]),
+    "fault-hairpin-no-masquerade": (
+        "choose mark dnat hairpin mark-read lost", "", "web-1", ["request tcp [S] lost web-1"],
+    ),
+    "udp-old-entry": (
+        "dnat", BACK, "", ["request udp 1 bytes delivered dns-2", "reply udp 138 bytes delivered client-a"],
+    ),
     "fault-output-drop": ("mark choose dnat drop", "", "web-1", ["request tcp [S] dropped node-1"]),
     "fault-reject-rst": (
         "reject", "", "", ["request tcp [S] refused node-2", "refusal tcp [R.] delivered client-a"],
@@ -284,6 +294,9 @@ def test_the_reply_is_translated_back_where_its_addresses_change_by_the_entry() 
         ("fault-no-route", "node-1 has a route of the kind unreachable"),
         ("fault-no-route-pod", "client-a has no route (ENETUNREACH) for 10.244.2.2"),
         ("fault-rp-filter", "TcpExt.IPReversePathFilter of node-2 rose"),
+        ("fault-neigh-pod", "no packet was sent: nobody answered who has 10.244.1.99"),
+        ("fault-netdev-drop", "came in by veth-client-a, and was not seen in PREROUTING; what is before that is not"),
+        ("fault-hairpin-no-masquerade", "it came from outside with web-1's own address 10.244.1.2 as its source"),
     ],
 )
 def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, why: str) -> None:
@@ -297,7 +310,7 @@ def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, wh
         ("no-endpoints-reject-iptables-nft", "rule 2 of filter KUBE-SERVICES refuses it (default/empty:http has no"),
         ("no-endpoints-reject-nft", "rule 1 of kube-proxy reject-chain refuses it (default/empty:http)"),
         ("loadbalancer-stranger-drop-iptables-nft", "rule 1 of filter KUBE-PROXY-FIREWALL drops it"),
-        ("reply-dropped-by-both-iptables", "rule 1 of filter FORWARD drops it"),
+        ("reply-dropped-by-both-iptables", "rule 1 of iptables-nft's filter FORWARD drops it"),
         ("fault-data-drop", "rule 1 of filter FORWARD drops it"),
     ],
 )
@@ -317,6 +330,32 @@ def test_a_packet_that_was_sent_again_is_one_leg_with_the_steps_of_the_first_tim
     (request,) = journey("fault-neigh").legs
     assert request.times == 2
     assert len([step for step in request.steps if step.node == "client-a" and step.kind == "tap"]) == 1
+
+
+@pytest.mark.parametrize("name", ["fault-raw-drop", "fault-netdev-drop"])
+def test_what_ended_before_routing_is_not_routed(name: str) -> None:
+    steps = [(step.node, step.kind) for step in journey(name).steps]
+    assert ("client-a", "route") in steps
+    assert ("node-1", "route") not in steps
+    assert "node-1" not in {asked.netns for asked in questions(recorded(name))}
+
+
+def test_an_entry_that_was_there_is_not_called_new_and_that_it_was_there_is_inferred() -> None:
+    told = [
+        step for step in journey("udp-old-entry").legs[0].steps if step.kind == "conntrack" and step.node == "node-1"
+    ]
+    dnat, entry = told
+    assert (dnat.moments, dnat.observed) == (("dnat",), False)
+    assert entry.text.startswith(
+        "an entry that was there before, so that no rule was asked: translates the destination"
+    )
+    assert not entry.observed
+
+
+def test_where_events_were_lost_nobody_says_that_no_rule_was_asked() -> None:
+    told = assemble(replace(recorded("udp-old-entry"), lost={"node-1": 1})).legs[0].steps
+    entry = next(step for step in told if step.kind == "conntrack" and step.hook == "POSTROUTING")
+    assert entry.text.startswith("entry:")
 
 
 def test_the_entry_is_told_where_it_is_made_and_known_by_its_id() -> None:

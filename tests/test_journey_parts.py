@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from lab.journey import assemble, deeds
+from lab.journey.order import ordered
 from lab.journey.passes import runs
 from lab.journey.rules import Book, Found
-from lab.journey.sight import Pass
+from lab.journey.sight import Pass, Places
 from lab.model.flow import Tuple
 from lab.model.packet import Packet
-from lab.model.trace import Event, Evidence, Listing
+from lab.model.trace import Event, Evidence, Listing, Tap
 from lab.parse import saved_rules
 from tests.recorded import recorded
 
@@ -148,6 +149,20 @@ def test_a_packet_in_a_circle_or_on_loopback_was_sent_once() -> None:
     assert [len(runs(circle)), len(runs(loop))] == [1, 1]
 
 
+def test_of_a_packet_in_a_circle_the_hooks_of_each_round_are_between_the_interfaces_of_that_round() -> None:
+    taps, passes = [], []
+    for left in range(20, 2, -2):
+        ways: tuple[tuple[Literal["in", "out"], int], ...] = (("in", left), ("out", left - 1))
+        for direction, ttl in ways:
+            packet = Packet(protocol="tcp", source=CLIENT, destination=POD, ttl=ttl, identity=b"1")
+            taps.append(Tap(netns="n", interface="eth0", direction=direction, time_ns=-ttl, mark=0, packet=packet))
+        passes += [seen("PREROUTING", left, "eth0"), seen("FORWARD", left - 1, "eth0", "eth0")]
+        passes.append(seen("POSTROUTING", left - 1, oif="eth0"))
+    places = Places(links={}, owners={}, nodes=frozenset({"n"}), names={})
+    found = [one.hook if isinstance(one, Pass) else one.direction for one in ordered(taps, {"n": passes}, places, {})]
+    assert found == ["in", "PREROUTING", "FORWARD", "POSTROUTING", "out"] * 9
+
+
 def lost(**more: Any) -> Evidence:  # noqa: ANN401 - an Evidence's fields
     """Return evidence of a packet that node-2 let come in, and that was seen no more."""
     evidence = recorded("fault-rp-filter")
@@ -157,11 +172,22 @@ def lost(**more: Any) -> Evidence:  # noqa: ANN401 - an Evidence's fields
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({}, "last seen in PREROUTING of node-2; no rule dropped it"),
+        ({}, "last seen in PREROUTING of node-2; no rule was seen to drop it"),
         ({"risen": {"node-2": {"conntrack.drop": 1}}}, "the table is full (conntrack.drop of node-2 rose by 1)"),
         ({"risen": {"node-2": {"Ip.InAddrErrors": 2}}}, "its addresses are not accepted there"),
-        ({"risen": {"node-1": {"conntrack.drop": 1}}}, "last seen in PREROUTING of node-2; no rule dropped it"),
-        ({"sysctls": {"node-2": {"net.ipv4.ip_forward": "0"}}}, "node-2 does not forward packets"),
+        (
+            {"risen": {"node-1": {"conntrack.drop": 1}}},
+            "last seen in PREROUTING of node-2; no rule was seen to drop it",
+        ),
+        ({"sysctls": {"node-2": {"net.ipv4.ip_forward": "0"}}}, "packets: net.ipv4.ip_forward is 0"),
+        (
+            {"sysctls": {"node-2": {"net.ipv4.ip_forward": "1", "net.ipv4.conf.eth0.forwarding": "0"}}},
+            "node-2 does not forward packets: net.ipv4.conf.eth0.forwarding is 0",
+        ),
+        (
+            {"sysctls": {"node-2": {"net.ipv4.ip_forward": "0", "net.ipv4.conf.eth0.forwarding": "1"}}},
+            "last seen in PREROUTING of node-2; no rule was seen to drop it",
+        ),
     ],
 )
 def test_why_it_was_lost_is_concluded_from_what_is_around_where_it_was(more: dict[str, Any], why: str) -> None:
@@ -181,6 +207,52 @@ def test_a_packet_larger_than_the_tunnel_is_said_to_be() -> None:
     small = [replace(link, mtu=1450) if link.name == "eth0" else link for link in evidence.links]
     journey = assemble(replace(evidence, taps=tuple(told), events=events, links=tuple(small)))
     assert journey.legs[-1].end.why == "it has 1500 bytes, and eth0 takes 1450"
+
+
+def cut_at_node_1(**of_eth0: Any) -> Evidence:  # noqa: ANN401 - a Link's fields
+    """Return evidence of a packet that left node-1 and came nowhere; `of_eth0`: what node-2's interface was like."""
+    evidence = recorded("clusterip-other-node-nft")
+    asks = {one.id for one in evidence.events if one.packet is not None and "[S]" in one.packet.info}
+    return replace(
+        evidence,
+        taps=tuple(tap for tap in evidence.taps if tap.netns in ("client-a", "node-1") and "[S]" in tap.packet.info),
+        events=tuple(one for one in evidence.events if one.netns == "node-1" and one.id in asks),
+        links=tuple(
+            replace(link, **of_eth0) if (link.netns, link.name) == ("node-2", "eth0") else link
+            for link in evidence.links
+        ),
+        reply=replace(evidence.reply, error="timeout", status=0, pod="", node="", source=None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_eth0", "why"),
+    [
+        ({}, "it left by eth0, and nobody who was looked at got it; no rule was seen to drop it"),
+        ({"up": False}, "eth0 of node-2 is down, or has no carrier"),
+        ({"mtu": 30}, "it has 40 bytes, and eth0 of node-2 takes 30"),
+    ],
+)
+def test_the_next_machines_link_may_be_why_a_packet_came_nowhere(of_eth0: dict[str, Any], why: str) -> None:
+    evidence = cut_at_node_1(**of_eth0)
+    sized = tuple(replace(tap, packet=replace(tap.packet, info="[S] 0 bytes")) for tap in evidence.taps)
+    end = assemble(replace(evidence, taps=sized)).legs[0].end
+    assert (end.kind, end.node, end.why) == ("lost", "node-1", why)
+
+
+@pytest.mark.parametrize(("sysctl", "kind"), [("0", "lost"), ("1", "delivered")])
+def test_a_packet_with_the_receivers_own_source_is_taken_only_if_a_sysctl_allows_it(sysctl: str, kind: str) -> None:
+    evidence = recorded("fault-hairpin-no-masquerade")
+    known = {"web-1": {"net.ipv4.conf.eth0.accept_local": sysctl}}
+    assert assemble(replace(evidence, sysctls=known)).legs[0].end.kind == kind
+
+
+def test_a_pods_own_reverse_path_filter_is_why_what_came_in_was_not_answered() -> None:
+    evidence = recorded("fault-hairpin-no-masquerade")
+    known = {"web-1": {"net.ipv4.conf.all.accept_local": "1"}}
+    risen = {"web-1": {"TcpExt.IPReversePathFilter": 1}}
+    end = assemble(replace(evidence, sysctls=known, risen=risen)).legs[0].end
+    assert (end.kind, end.node, "IPReversePathFilter of web-1 rose by 1" in end.why) == ("lost", "web-1", True)
 
 
 def test_a_node_that_nobody_looked_at_may_have_answered_all_the_same() -> None:

@@ -26,6 +26,7 @@ from tests.journeys import (
     clusterip,
     drop,
     hairpin,
+    in_circles,
     lost,
     nodeport,
     reject,
@@ -40,7 +41,7 @@ def from_a_node() -> Journey:
     asks = way("192.168.0.10:40200 10.96.0.10:80")
     there = Story(asks, node="node-1", mark=0)
     there.add("route", text="10.96.0.10 via 192.168.0.1 dev eth0", observed=False).hook("OUTPUT", "", "eth0")
-    there.to_service("OUTPUT").choose(2).postrouting("eth0").made().tap("node-1/eth0", "out")
+    there.to_service("OUTPUT").choose(2).postrouting("eth0").made("destination").tap("node-1/eth0", "out")
     there.tap("node-2/eth0", "in").hook("PREROUTING", "eth0").forward("eth0", "cbr0").postrouting("cbr0")
     there.tap("node-2/veth-web-2", "out").tap("web-2/eth0", "in")
     back = Story(way("10.244.2.2:8080 192.168.0.10:40200"), time_ns=there.time_ns)
@@ -110,20 +111,7 @@ def long_names() -> Journey:
     return replace(found, asker=known["client-a"], endpoint=longest, original=asks, legs=legs, names=names, flows=())
 
 
-def in_circles() -> Journey:
-    """Router and node send a packet to each other until its TTL is used up."""
-    asks = way("198.51.100.10:40400 203.0.113.20:81")
-    there = Story(asks).tap("client/eth0", "out")
-    for _ in range(30):
-        there.tap("router/eth0", "in").tap("router/eth0", "out").tap("node-1/eth0", "in").hook("PREROUTING", "eth0")
-        there.forward("eth0", "eth0").hook("POSTROUTING", "", "eth0").tap("node-1/eth0", "out")
-    end = End(kind="lost", node="node-1", why="its TTL was used up", observed=False)
-    legs = (there.leg("request", "tcp [S]", end),)
-    return replace(nodeport(), original=asks, legs=legs, endpoint="", flows=())
-
-
 MORE = {
-    "in-circles": in_circles,
     "from-a-node": from_a_node,
     "to-itself": to_itself,
     "around": around,

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from lab.judge.pairs import ordered
 from lab.judge.predicted import compare, predicted
 from lab.model import walk
 from lab.model.flow import Tuple
 from lab.model.journey import End, Journey, Leg, Step
 from lab.model.lab import Mode
-from lab.model.netfilter import Table
+from lab.model.netfilter import Chain, Table
 from lab.model.predicted import Compared
 from lab.model.proxy_config import KubeProxyConfiguration
 from lab.model.request import Reply, Request
@@ -303,7 +304,7 @@ def test_rules_and_addresses_of_the_nodes_are_those_of_the_evidence(mode: Mode) 
 
 
 def test_what_was_lost_of_the_evidence_is_said() -> None:
-    given, way = evidence("iptables", lost={"node-1": 12, "client-a": 0}, left_out=3)
+    given, way = evidence("iptables", lost={"node-1": 12, "client-a": 0}, left_out=3, whole=frozenset({"node-1"}))
     unsteady = replace(given, listings=(replace(given.listings[0], steady=False),))
     notes = predicted(told(way), unsteady).notes
     assert notes[:-1] == (
@@ -312,6 +313,41 @@ def test_what_was_lost_of_the_evidence_is_said() -> None:
         "node-1: its rules changed while this was traced",
     )
     assert "first packet alone" in notes[-1]
+
+
+SILENT = """*raw
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -j MARK --set-xmark 0x7/0xffffffff
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
+def test_a_rule_of_a_table_that_stayed_silent_is_reported(tool: Any) -> None:  # noqa: ANN401 - a literal's values
+    given, way = evidence("iptables", whole=frozenset({"node-1"}))
+    silent = replace(given, listings=(*given.listings, Listing(netns="node-1", tool=tool, family="ipv4", text=SILENT)))
+    found = predicted(told(way), silent)
+    assert differences(found)[0] == "PREROUTING 1: the kernel did not show it"
+    assert next(pair.table for visit in found.visits for pair in visit.pairs if pair.difference) == (
+        "raw" if tool == "iptables-nft" else "iptables-legacy's raw"
+    )
+
+
+def test_it_is_said_of_which_nodes_silent_tables_are_not_known() -> None:
+    given, way = evidence("iptables")
+    for whole, said in ((frozenset[str](), 1), (frozenset({"node-1"}), 0)):
+        notes = predicted(told(way), replace(given, whole=whole)).notes
+        assert sum(note.startswith("node-1: of its tables those alone are known") for note in notes) == said
+
+
+def test_chains_of_one_priority_are_met_in_the_order_in_which_the_packet_met_them() -> None:
+    names = ("filter", "iptables-legacy's filter")
+    tables = tuple(Table("ip", name, {"FORWARD": Chain("FORWARD", hook="FORWARD")}, iptables=True) for name in names)
+    _, way = evidence("iptables")
+    usual = replace(told(way).steps[0], kind="verdict", hook="FORWARD", family="ip", table="filter", chain="FORWARD")
+    other = replace(usual, tool="iptables-legacy")
+    for steps, wanted in (((usual, other), names), ((other, usual), names[::-1]), ((other,), names[::-1])):
+        assert tuple(table.name for table in ordered(tables, steps, "iptables-nft")) == wanted
 
 
 @each_mode

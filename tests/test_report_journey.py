@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from lab.journey import assemble
 from lab.model.journey import End, Journey, Leg
 from lab.report import journey_document, journey_json
 from lab.report.journey import text
 from lab.report.journey_sentence import outcome, sentence
 from lab.report.table import Look
 from tests import journeys
+from tests.recorded import recorded
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "journey"
@@ -61,6 +63,15 @@ def test_a_story_is_byte_for_byte_its_golden(name: str) -> None:
 
 def test_every_golden_has_its_case() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == set(CASES)
+
+
+def test_of_a_packet_that_goes_round_in_circles_two_rounds_are_told_and_all_of_them_if_all_is_wanted() -> None:
+    journey = EVERY["in-circles"]
+    short, long = text(journey), text(journey, every=True)
+    assert "\n├─ ... 28 more rounds between router and node-1, TTL 60 -> 4\n└─ ~✗ lost on node-1: " in short
+    assert [story.count("├─ node-1\n") for story in (short, long)] == [2, 30]
+    assert " more rounds" not in long
+    assert "; router and node-1 sent it to each other 30 times; " in " ".join(short.split())
 
 
 # --- how it looks ----------------------------------------------------------------------------------------------------
@@ -273,6 +284,8 @@ SENTENCES = {
     "untranslated": "client-a asked web; node-1 chose web-1 on node-1 (1 of 2), rewrote the destination, did not"
     " masquerade; client-a refused the reply: it came back untranslated: client-a asked 10.96.0.10:80, and knows"
     " nothing of 10.244.1.2:8080; client-a gave up after 1.5 s.",
+    "in-circles": "client asked node-1:81; router and node-1 sent it to each other 30 times; node-1 probably lost it:"
+    " its TTL was used up; client was told that there is no way after 3.4 ms.",
     "untouched": "client-a asked web-1:5353 by UDP; no rule translated it; the reply came back as it was sent.",
 }
 
@@ -280,6 +293,32 @@ SENTENCES = {
 @pytest.mark.parametrize("name", EVERY)
 def test_a_journey_is_one_sentence(name: str) -> None:
     assert sentence(EVERY[name]) == SENTENCES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fault-no-rules", "client-a asked web:80; no rule translated it; router probably lost it: router has"),
+        ("udp-old-entry", "node-1 rewrote the destination (by an entry of conntrack: no rule was seen to), did not"),
+        ("fault-neigh-pod", "client-a asked 10.244.1.99:80; no packet was sent: nobody answered who has 10.244.1.99;"),
+        ("fault-hairpin-no-masquerade", "sent it back to where it came from; web-1 itself probably lost it: it came"),
+    ],
+)
+def test_a_sentence_says_what_no_rule_did_and_who_sent_nothing(name: str, said: str) -> None:
+    assert said in sentence(assemble(recorded(name)))
+
+
+def test_who_refuses_by_itself_is_said_to_have_no_listener() -> None:
+    refused = _with_reply(WEB, error="refused", status=0)
+    back = replace(WEB.legs[1], packet="tcp [R.]")
+    assert "; web-2 refused it: nobody listens on port 8080; the refusal was translated back" in sentence(
+        replace(refused, legs=(WEB.legs[0], back))
+    )
+
+
+def test_a_connection_that_was_made_and_not_used_is_told_apart_from_one_that_was_not() -> None:
+    silent = sentence(_with_reply(WEB, error="timeout", status=0))
+    assert "; the connection was made, and no answer came by it; client-a gave up after" in silent
 
 
 def _with_reply(journey: Journey, **changed: Any) -> Journey:  # noqa: ANN401 - a Reply's fields

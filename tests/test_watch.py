@@ -175,8 +175,20 @@ def test_packets_whose_flow_never_comes_are_forgotten() -> None:
     packets = Packets()
     for number in range(12_000):
         ends = f"10.244.1.3:{number + 1} 10.96.0.10:80"
-        packets.take(event(*WAY[0], packet=packet(ends), ct_id=number + 1, id=number), BOOK)
-    assert len(packets._events) == len(packets._first) == len(packets._whose) == 10_000
+        one = replace(packet(ends), identity=number.to_bytes(4))
+        packets.take(event(*WAY[0], packet=one, ct_id=number + 1, id=number), BOOK)
+    assert len(packets._events) == len(packets._first) == len(packets._whose) == len(packets._same) == 10_000
+
+
+@pytest.mark.parametrize("first", [0, 7])
+def test_a_packet_is_one_although_the_rules_of_one_tool_alone_tell_its_entry(first: int) -> None:
+    packets = Packets()
+    legacy = {"marked_before": True, "id": 0}
+    packets.take(event(*WAY[0], packet=packet(ASKS), ct_id=first, **({} if first else legacy)), BOOK)
+    packets.take(event(*WAY[0], packet=packet(ASKS), ct_id=7 - first, **(legacy if first else {})), BOOK)
+    assert len(packets._events) == 1
+    assert len(packets.through(replace(FLOW, id=7))) == 2
+    assert not packets._same
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------
@@ -261,6 +273,18 @@ def test_colours_are_for_terminals() -> None:
     assert "\x1b[31mDROP   \x1b[0m tcp" in report.line(rules(hit("drop", "X"), end="drop"), NAMES, Look(colour=True))
 
 
+def test_the_rules_of_another_tool_are_told_as_such() -> None:
+    hits = (
+        hit("mark", "FORWARD", tool="iptables-nft", mark=7),
+        hit("drop", "FORWARD", tool="iptables-legacy"),
+    )
+    seen = rules(*hits, end="drop")
+    assert report.line(seen, NAMES, usual="iptables-nft").endswith(
+        ": FORWARD: mark 0x7; iptables-legacy's FORWARD: drop"
+    )
+    assert report.line(seen, NAMES, usual="iptables-legacy").endswith("iptables-nft's FORWARD: mark 0x7; FORWARD: drop")
+
+
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +306,7 @@ def test_json_says_the_same_to_programs() -> None:
             "deed": "dnat",
             "family": "ip",
             "table": "nat",
+            "tool": None,
             "path": ["PREROUTING", "KUBE-SEP-A"],
             "mark": None,
             "rule": "-A KUBE-SEP-A ...",

@@ -50,6 +50,21 @@ def rules(_: Context, services: str = "1000,5000,10000", rounds: str = "5", out:
     _run("rules.py", services, number("--rounds", rounds), out, only)
 
 
+@command(
+    help={
+        "rounds": "how often each is done; traced and untraced take turns, and the medians are compared",
+        "out": "the file to write the results to, as JSON; default: benchmarks/results/trace.json",
+        "only": "a part alone: requests, journey or memory",
+    },
+)
+def trace(_: Context, rounds: str = "20", out: str = "", only: str = "") -> None:
+    """Measure what it costs to trace a request.
+
+    Beside it, in the same run, the same request is made untraced.
+    """
+    _run("trace.py", number("--rounds", rounds), out, only)
+
+
 def _run(script: str, *arguments: Any) -> None:  # noqa: ANN401 - what the script's main takes
     file = _FOLDER / script
     if not file.exists():
@@ -61,4 +76,4 @@ def _run(script: str, *arguments: Any) -> None:  # noqa: ANN401 - what the scrip
 
 def every() -> Sequence[Any]:
     """Return the tasks of this collection."""
-    return (up, rules)
+    return (up, rules, trace)

@@ -62,7 +62,7 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     lab: str = "",
     json: bool = False,
 ) -> None:
-    """Send one request, and show all that happens to its packets.
+    """Send a request, and show all that happens to its packets.
 
     Hop by hop, hook by hook, rule by rule, and back: the packet's addresses and mark wherever they change, the
     endpoint that was chosen, and the conntrack entries that resulted. Exit status 1 if it was not answered, or
@@ -82,6 +82,7 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         local_port=number("--local-port", local_port),
         timeout_s=number("--timeout", timeout, of=float),
         family=_family(family),
+        whole=explain,
     )
     journey = assemble(evidence)
     compared = _compared(journey, evidence) if explain else None

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from lab import words
+from lab.journey import causes
 from lab.journey.ends import end_of
 from lab.journey.follow import look, tracks
 from lab.journey.routing import refusal
@@ -17,7 +18,7 @@ from lab.model.journey import End, Journey, Leg, Step
 from lab.model.trace import RouteQuestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lab.model.flow import Flow
     from lab.model.trace import Evidence
@@ -97,15 +98,26 @@ def _unsent(evidence: Evidence) -> Leg:
     """Return the leg of a packet that nobody saw: it was not sent, or not traced."""
     asked, error = evidence.request, evidence.reply.error
     node = evidence.places.get(asked.netns, asked.netns)
-    answer = next((one for one in evidence.routes if one.question == _first_question(evidence)), None)
     packet = "tcp [S]" if asked.protocol == "tcp" else "udp"
-    if answer is not None and (why := refusal(answer)):
-        end = End(kind="lost", node=node, why=f"{node} has {why} for {asked.address}, asked afterwards", observed=False)
+    if why := next(_not_sent(evidence, node), ""):
+        end = End(kind="lost", node=node, why=f"no packet was sent: {why}", observed=False)
         steps = (_lost(end, _original(evidence, ()), None),)
         return Leg(role="request", packet=packet, steps=steps, end=end, times=0)
     why = "no packet of the request was seen" + (f"; the asker's error is {error}" if error else "")
     end = End(kind="unknown", node=node, why=why, observed=False)
     return Leg(role="request", packet=packet, steps=(), end=end, times=0)
+
+
+def _not_sent(evidence: Evidence, node: str) -> Iterator[str]:
+    """Yield why an asker, who is called `node`, may have sent nothing."""
+    asked = evidence.request
+    answer = next((one for one in evidence.routes if one.question == _first_question(evidence)), None)
+    if answer is not None and (why := refusal(answer)):
+        yield f"{node} has {why} for {asked.address}, asked afterwards"
+    for link in evidence.links:
+        if answer is not None and (link.netns, link.name, link.up) == (asked.netns, answer.oif, False):
+            yield f"{link.name} of {node} is down, or has no carrier"
+    yield from causes.unanswered(evidence, asked.netns)
 
 
 def _original(evidence: Evidence, stories: Sequence[Story]) -> Tuple:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lab import words
 from lab.journey.routing import refusal
-from lab.journey.sight import Pass
+from lab.journey.sight import LOOPBACK, Pass, carried, ttl_of
 from lab.model.trace import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lab.journey.story import Story
+    from lab.model.address import IPAddress
     from lab.model.trace import Evidence, Link
 
 _SOLICITATION = "neighbour solicitation of "
@@ -21,6 +23,9 @@ _ANSWERS = ("reply ", "neighbour advertisement")
 _BYTES = re.compile(r"(\d+) bytes")
 _HEADERS = {4: 20, 6: 40}
 _TRANSPORTS = {"tcp": 20, "udp": 8}
+_VXLAN = 8 + 8 + 14  # bytes: UDP, VXLAN and the frame inside (RFC 7348)
+_FORWARDING = "net.ipv4.ip_forward"
+_FORWARDING6 = ("net.ipv6.conf.all.forwarding",)
 
 # Counters of /proc/net/snmp, snmp6, netstat and of conntrack -> what they count, in words. Some say why by themselves;
 # others only that something was given up.
@@ -31,6 +36,10 @@ _TELLING: Mapping[str, str] = {
     "Ip.FragFails": "it is larger than the next link takes, and must not be cut",
     "Ip6.FragFails": "it is larger than the next link takes",
     "Ip6.InTooBigErrors": "it is larger than the next link takes",
+}
+_INSIDE: Mapping[str, str] = {
+    "TcpExt.IPReversePathFilter": _TELLING["TcpExt.IPReversePathFilter"],
+    "TcpExt.ListenOverflows": "the queue of its listener is full: the server does not accept",
 }
 _VAGUE: Mapping[str, str] = {
     "Ip.InNoRoutes": "there is no route for it",
@@ -57,12 +66,64 @@ def not_seen(evidence: Evidence, netns: str) -> str:
 def of(story: Story) -> Iterator[str]:
     """Yield what may have become of the packet behind where it was last seen, the likeliest first."""
     yield from _no_hairpin(story)
+    if before_hooks(story):
+        yield from _unhooked(story)
+        return
     yield from _not_forwarded(story)
+    yield from _used_up(story)
     yield from _counted(story, _TELLING)
     yield from _no_route(story)
     yield from _counted(story, _VAGUE)
+    yield from _down(story)
     yield from _neighbour(story)
     yield from _too_large(story)
+
+
+def inside(story: Story) -> Iterator[str]:
+    """Yield why a machine may have given up a packet for itself, which was seen to come in, and was not answered."""
+    last = story.track.sights[-1]
+    if isinstance(last, Tap) and last.direction == "in" and last.interface != LOOPBACK:
+        yield from _from_itself(story, last)
+    yield from _counted(story, _INSIDE)
+
+
+def _from_itself(story: Story, last: Tap) -> Iterator[str]:
+    """IPv4 takes nothing from outside whose source is one of its own addresses (fib_validate_source)."""
+    source, node = story.packet.src, story.places.name(last.netns)
+    known = story.evidence.sysctls.get(last.netns, {})
+    takes = "1" in [known.get(f"net.ipv4.conf.{name}.accept_local") for name in ("all", last.interface)]
+    if source.version == 4 and story.places.owner(source, last.netns) == last.netns and not takes:  # noqa: PLR2004
+        yield f"it came from outside with {node}'s own address {source} as its source: {node} takes no such packet"
+
+
+def before_hooks(story: Story) -> bool:
+    """Return whether a request came to a node, where PREROUTING shows it if it comes so far, and did not."""
+    last = story.track.sights[-1]
+    if last.netns not in story.places.nodes or story.track.role != "request" or bridge_off(story):
+        return False
+    here = takewhile(lambda one: one.netns == last.netns, reversed(story.track.sights))
+    return all(isinstance(one, Tap) and one.direction == "in" and one.interface != LOOPBACK for one in here)
+
+
+def _unhooked(story: Story) -> Iterator[str]:
+    last = story.track.sights[-1]
+    yield from _counted(story, _VAGUE)
+    yield from _down(story)
+    if isinstance(last, Tap) and carried(last.packet) is not last.packet:
+        yield f"it came in by {last.interface} in a tunnel, and not out of it; its carrier's way is not traced"
+    elif isinstance(last, Tap):
+        yield (
+            f"it came in by {last.interface}, and was not seen in PREROUTING; what is before that is not traced: rules "
+            "of the families netdev and bridge, tc"
+        )
+
+
+def _interface(story: Story) -> str:
+    """Return the interface by which a packet came where it was last seen: the bridge, if it came by a port of one."""
+    last = story.track.sights[-1]
+    if isinstance(last, Pass):
+        return last.iif
+    return story.places.master(last.netns, last.interface) or last.interface
 
 
 def _no_hairpin(story: Story) -> Iterator[str]:
@@ -87,11 +148,24 @@ def _port(story: Story, taps: list[Tap]) -> Link | None:
 
 def _not_forwarded(story: Story) -> Iterator[str]:
     last = story.track.sights[-1]
-    name = "net.ipv6.conf.all.forwarding" if story.packet.dst.version == 6 else "net.ipv4.ip_forward"  # noqa: PLR2004
     waits = last.direction == "in" if isinstance(last, Tap) else last.hook == "PREROUTING"
     strange = story.places.owner(story.packet.dst, last.netns) != last.netns
-    if waits and strange and story.evidence.sysctls.get(last.netns, {}).get(name) == "0":
+    known = story.evidence.sysctls.get(last.netns, {})
+    own = f"net.ipv4.conf.{_interface(story)}.forwarding"  # its interface's own decides
+    names = _FORWARDING6 if story.packet.dst.version == 6 else (own, _FORWARDING)  # noqa: PLR2004
+    name = next((name for name in names if name in known), "")
+    if waits and strange and name and known[name] == "0":
+        if name != _FORWARDING and known.get(_FORWARDING) == "0":
+            name = _FORWARDING  # it has set those of all interfaces
         yield f"{story.places.name(last.netns)} does not forward packets: {name} is 0"
+
+
+def _used_up(story: Story) -> Iterator[str]:
+    last = story.track.sights[-1]
+    waits = last.direction == "in" if isinstance(last, Tap) else last.hook == "PREROUTING"
+    if waits and ttl_of(last) == 1 and story.places.owner(story.packet.dst, last.netns) != last.netns:
+        limit = "hop limit" if story.packet.dst.version == 6 else "TTL"  # noqa: PLR2004
+        yield f"its {limit} was 1: {story.places.name(last.netns)} sends it no further"
 
 
 def _no_route(story: Story) -> Iterator[str]:
@@ -113,12 +187,28 @@ def _counted(story: Story, counters: Mapping[str, str]) -> Iterator[str]:
             yield f"{means} ({name} of {story.places.name(netns)} rose by {risen[name]})"
 
 
-def _neighbour(story: Story) -> Iterator[str]:
-    """Who is to be sent to is asked for on the link first; nothing is sent to one who does not answer."""
+def _down(story: Story) -> Iterator[str]:
+    """Yield the links that are down: the receiver's, or the next machine's; then those where it was last seen."""
     last = story.track.sights[-1]
-    if isinstance(last, Tap) and last.direction == "in":
-        return
-    here = [tap for tap in story.evidence.taps if tap.netns == last.netns]
+    name = last.interface if isinstance(last, Tap) else last.oif
+    next_hops = _next_hops(story)
+    down = [link for link in story.places.links.values() if not link.up]
+    there = [link for link in down if link.netns != last.netns and next_hops.intersection(link.addresses)]
+    near = {name, story.places.master(last.netns, name)} - {""}
+    here = [link for link in down if link.netns == last.netns and (link.name in near or link.master in near)]
+    for link in (*there, *here):
+        yield f"{link.name} of {story.places.name(link.netns)} is down, or has no carrier"
+
+
+def _neighbour(story: Story) -> Iterator[str]:
+    last = story.track.sights[-1]
+    if isinstance(last, Pass) or last.direction == "out":
+        yield from unanswered(story.evidence, last.netns)
+
+
+def unanswered(evidence: Evidence, netns: str) -> Iterator[str]:
+    """Who is to be sent to is asked for on the link first; nothing is sent to one who does not answer."""
+    here = [tap for tap in evidence.taps if tap.netns == netns]
     answered = {str(tap.packet.source) for tap in here if tap.packet.info.startswith(_ANSWERS)}
     for tap in here:
         packet = tap.packet
@@ -130,16 +220,30 @@ def _neighbour(story: Story) -> Iterator[str]:
 
 
 def _too_large(story: Story) -> Iterator[str]:
+    """What a link's end does not take is lost in silence, if the sender's end takes it."""
     packet = story.track.packet
     found = _BYTES.search(packet.info)
     last = story.track.sights[-1]
     if found is None or packet.destination is None:
         return
     size = int(found[1]) + _HEADERS[packet.destination.version] + _TRANSPORTS.get(packet.protocol, 0)
-    name = last.oif if isinstance(last, Pass) else last.interface
-    link = story.places.links.get((last.netns, name))
-    if link is not None and 0 < link.mtu < size:
-        yield f"it has {size} bytes, and {name} takes {link.mtu}"
+    hops, name = _next_hops(story), last.oif if isinstance(last, Pass) else last.interface
+    if isinstance(last, Tap) and last.packet.destination is not None and carried(last.packet) is not last.packet:
+        size += _VXLAN + _HEADERS[last.packet.destination.version]
+        hops = {last.packet.destination}
+    links = story.places.links
+    there = (link for link in links.values() if link.netns != last.netns and hops.intersection(link.addresses))
+    for link in (links.get((last.netns, name)), *there):
+        if link is not None and 0 < link.mtu < size:
+            where = "" if link.netns == last.netns else f" of {story.places.name(link.netns)}"
+            yield f"it has {size} bytes, and {link.name}{where} takes {link.mtu}"
+
+
+def _next_hops(story: Story) -> set[IPAddress]:
+    """Return to whom the packet is sent next, as far as that is known: its receiver, or a gateway."""
+    answers = [story.answers.get(decision.question) for decision in story.decisions[-1:]]
+    gateways = {answer.gateway for answer in answers if answer is not None and answer.gateway is not None}
+    return gateways or {story.packet.dst}
 
 
 def bridge_off(story: Story) -> str:

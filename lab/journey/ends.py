@@ -21,11 +21,12 @@ def end_of(story: Story, *, answered: bool = False) -> End:
     """Return what became of the packet of a story; `answered`: whether what it was sent for came of it."""
     fatal = _fatal(story)
     if fatal is not None:
-        return End(kind="refused" if fatal.verdict == "reject" else "dropped", node=fatal.node, why=_said(fatal))
+        why = _said(fatal, fatal.whose(story.evidence.tool))
+        return End(kind="refused" if fatal.verdict == "reject" else "dropped", node=fatal.node, why=why)
     if not story.track.sights:
         return End(kind="unknown", node="", why="it was seen nowhere", observed=False)
     if _arrived(story):
-        return _arrival(story)
+        return _arrival(story, answered=answered)
     return _lost(story, answered=answered)
 
 
@@ -47,7 +48,7 @@ def _lost(story: Story, *, answered: bool) -> End:
     elif beyond:
         why = f"last seen {_where(story)}; nobody looked where it went from there"
     else:
-        return End(kind="lost", node=node, why=f"last seen {_where(story)}; no rule dropped it", observed=False)
+        return End(kind="lost", node=node, why=f"{_seen_last(story)}; no rule was seen to drop it", observed=False)
     return End(kind="unknown", node=node, why=why, observed=False)
 
 
@@ -61,14 +62,14 @@ def _fatal(story: Story) -> Step | None:
     return None
 
 
-def _said(step: Step) -> str:
+def _said(step: Step, whose: str) -> str:
     if step.kind == "verdict":
-        return f"the policy of {step.table} {step.chain} is drop"
+        return f"the policy of {whose}{step.table} {step.chain} is drop"
     what = "refuses" if step.verdict == "reject" else "drops"
     told = (step.rule.comment if step.rule else "") or step.service
     comment = f" ({told})" if told else ""
     name = f"rule {step.number}" if step.number else f"a rule (handle {step.handle})"
-    return f"{name} of {step.table} {step.chain} {what} it{comment}"
+    return f"{name} of {whose}{step.table} {step.chain} {what} it{comment}"
 
 
 def _arrived(story: Story) -> bool:
@@ -77,7 +78,8 @@ def _arrived(story: Story) -> bool:
     if story.places.owner(story.packet.dst, last.netns) != last.netns:
         return False
     if isinstance(last, Tap):
-        return last.direction == "in" and not (_has_events(story, last.netns) and last.netns in story.places.nodes)
+        shown = _has_events(story, last.netns) or causes.before_hooks(story)
+        return last.direction == "in" and not (shown and last.netns in story.places.nodes)
     return last.hook == "INPUT" or (last.hook == "PREROUTING" and not _shows_input(story, last))
 
 
@@ -90,13 +92,15 @@ def _has_events(story: Story, netns: str) -> bool:
     return any(isinstance(one, Pass) and one.netns == netns for one in story.track.sights)
 
 
-def _arrival(story: Story) -> End:
+def _arrival(story: Story, *, answered: bool) -> End:
     last = story.track.sights[-1]
     node = story.places.name(last.netns)
     asked, way = story.evidence.request, story.packet
     home = story.track.role == "reply" and last.netns == asked.netns
     if home and (way.src, way.sport) != (asked.address, asked.port):
         return _untranslated(story, node, way)
+    if not answered and (why := next(causes.inside(story), "")):
+        return End(kind="lost", node=node, why=why, observed=False)
     where = f"{last.interface} of {node}" if isinstance(last, Tap) else node
     return End(kind="delivered", node=node, why=f"came to {where}")
 
@@ -118,6 +122,18 @@ def _where(story: Story) -> str:
     if isinstance(last, Pass):
         return f"in {last.hook} of {node}"
     return f"{'coming in' if last.direction == 'in' else 'going out'} by {last.interface} of {node}"
+
+
+def _seen_last(story: Story) -> str:
+    last = story.track.sights[-1]
+    if isinstance(last, Pass) or last.direction == "in":
+        return f"last seen {_where(story)}"
+    if story.places.is_bridge(last.netns, last.interface):
+        return f"it left by the bridge {last.interface} itself, and by none of its ports"
+    link = story.places.links.get((last.netns, last.interface))
+    if link is not None and link.kind == "vxlan":
+        return f"it went into the tunnel {last.interface}, and did not leave {story.places.name(last.netns)} in it"
+    return f"it left by {last.interface}, and nobody who was looked at got it"
 
 
 def _watched_beyond(story: Story, last: Tap) -> bool:

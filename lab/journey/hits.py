@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from lab.journey.deeds import element_of, marks, masquerades, sets_mark, target_of, translates, verdict_of
-from lab.journey.rules import service_of
+from lab.journey.rules import service_of, tool_of
 from lab.journey.sight import carried, key_of, tuple_of
 from lab.model.watch import Deed, Hit, RuleHits
 from lab.proxy.names import service_of_comment
@@ -32,6 +32,7 @@ class Packets:
     _events: OrderedDict[tuple[str, Key], list[Event]] = field(default_factory=OrderedDict)
     _whose: dict[tuple[str, int], Key | None] = field(default_factory=dict)
     _first: dict[tuple[str, str, Tuple], Key] = field(default_factory=dict)
+    _same: dict[tuple[str, Key], Key] = field(default_factory=dict)
 
     def take(self, event: Event, book: Book) -> tuple[Event, ...]:
         """Add an event; return all of the packet's if it is its end, else nothing.
@@ -39,7 +40,7 @@ class Packets:
         An event without headers is of the packet that last had its id: the kernel uses an id again.
         """
         if event.packet is not None:
-            self._whose[event.netns, event.id] = _key(event)
+            self._whose[event.netns, event.id] = self._key(event, event.packet)
         key = self._whose.get((event.netns, event.id))
         if key is None:
             return ()
@@ -57,6 +58,21 @@ class Packets:
             key = self._first.get((flow.node, flow.protocol, flow.original))
         return tuple(self._pop((flow.node, key))) if key is not None else ()
 
+    def _key(self, event: Event, packet: Packet) -> Key | None:
+        """Return what tells the event's packet from others: its conntrack entry; where the kernel is silent, itself.
+
+        Of rules of several tools one may tell of the entry, and another one not: what the first one told counts.
+        """
+        own = key_of(packet)
+        if own is None:
+            return _of_entry(event.ct_id) if event.ct_id else None
+        if not event.ct_id:
+            return self._same.get((event.netns, own), own)
+        if (event.netns, own) in self._events:
+            return own
+        self._same[event.netns, own] = _of_entry(event.ct_id)
+        return _of_entry(event.ct_id)
+
     def _begin(self, event: Event, key: Key) -> None:
         self._events[event.netns, key] = []
         if event.packet is not None and (begun := _begun(event.netns, event.packet)) is not None:
@@ -73,14 +89,9 @@ class Packets:
         for event in events:
             if self._whose.get((netns, event.id)) == key:
                 del self._whose[netns, event.id]
+            if event.packet is not None and (own := key_of(event.packet)) is not None:
+                self._same.pop((netns, own), None)
         return events
-
-
-def _key(event: Event) -> Key | None:
-    """Return what tells the event's packet from others: its conntrack entry; where the kernel is silent, itself."""
-    if event.ct_id:
-        return _of_entry(event.ct_id)
-    return key_of(event.packet) if event.packet is not None else None
 
 
 def _of_entry(number: int) -> Key:
@@ -121,10 +132,10 @@ def _service(event: Event, found: Found, way: Tuple, protocol: str) -> str:
 
 
 def _hits(listed: Sequence[tuple[Event, Found]]) -> Iterator[Hit]:
-    callers: dict[tuple[str, str, str], str] = {}
+    callers: dict[tuple[bool, str, str, str], str] = {}
     mark: int | None = 0  # a packet has none when it comes
     for event, found in listed:
-        place = (event.family, event.table)
+        place = (event.marked_before, event.family, event.table)
         verdict = _verdict(event, found)
         if target := target_of(verdict):
             callers[*place, target] = event.chain
@@ -135,6 +146,7 @@ def _hits(listed: Sequence[tuple[Event, Found]]) -> Iterator[Hit]:
                 family=event.family,
                 table=event.table,
                 path=_path(event, callers),
+                tool=tool_of(event, found),
                 mark=after if deed == "mark" else None,
                 text=found.rule.text if found.rule else "",
                 comment=found.rule.comment if found.rule else "",
@@ -168,8 +180,8 @@ def _end(last: Deed) -> Literal["", "reject", "drop"]:
     return last if last in ("reject", "drop") else ""
 
 
-def _path(event: Event, callers: dict[tuple[str, str, str], str]) -> tuple[str, ...]:
-    path = [event.chain]
-    while (caller := callers.get((event.family, event.table, path[0]))) and caller not in path:
+def _path(event: Event, callers: dict[tuple[bool, str, str, str], str]) -> tuple[str, ...]:
+    place, path = (event.marked_before, event.family, event.table), [event.chain]
+    while (caller := callers.get((*place, path[0]))) and caller not in path:
         path.insert(0, caller)
     return tuple(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab import words
 from lab.journey import deeds
-from lab.journey.rules import Found, service_of
+from lab.journey.rules import Found, service_of, tool_of
 from lab.journey.sight import first_tuple, is_own, tuple_of
 from lab.journey.translation import renewed, translated
 from lab.model.flow import Tuple
@@ -54,7 +54,7 @@ class _Walk:
     mark: int | None
     steps: list[Step] = field(default_factory=list)
     services: dict[str, str] = field(default_factory=dict)
-    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    numbers: dict[tuple[bool, str, str], int] = field(default_factory=dict)
     depths: list[int] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
 
@@ -129,7 +129,7 @@ def _translation(walk: _Walk, now: Tuple) -> Step:
 
 def _rule(walk: _Walk, event: Event, later: Sequence[Event]) -> None:
     found = walk.book.find(event)
-    rule, place = found.rule, (event.table, event.chain)
+    rule, place = found.rule, (event.marked_before, event.table, event.chain)
     verdict = deeds.verdict_of(event, rule)
     target = deeds.target_of(verdict)
     before, after = deeds.marks(event, rule, walk.mark)
@@ -144,6 +144,7 @@ def _rule(walk: _Walk, event: Event, later: Sequence[Event]) -> None:
         hook=walk.at.hook,
         family=event.family,
         table=event.table,
+        tool=tool_of(event, found),
         chain=event.chain,
         rule=rule,
         number=found.number,
@@ -234,8 +235,8 @@ def _endpoint(walk: _Walk, found: Found, step: Step, target: str) -> str:
 
 
 def _policy(walk: _Walk, event: Event) -> None:
-    chain = walk.book.find(event).chain
-    verdict = event.verdict or (chain.policy if chain else "")
+    found = walk.book.find(event)
+    verdict = event.verdict or (found.chain.policy if found.chain else "")
     step = Step(
         node=walk.setting.node,
         kind="verdict",
@@ -244,6 +245,7 @@ def _policy(walk: _Walk, event: Event) -> None:
         hook=walk.at.hook,
         family=event.family,
         table=event.table,
+        tool=tool_of(event, found),
         chain=event.chain,
         verdict=verdict,
         mark_before=walk.mark,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lab.journey.sight import LOOPBACK, Pass, first_tuple, is_own, last_tuple, ttl_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lab.journey.sight import Places, Sight
     from lab.model.trace import Tap
@@ -54,26 +54,31 @@ def _gaps(mine: Sequence[Pass], taps: Sequence[Tap], places: Places, *, bridged:
     best: list[tuple[int, list[int]]] = []  # by the gap of the last pass: how much its way there costs
     for number, one in enumerate(mine):
         here = [_cost(one, taps, gap, places) + _bridge(one, taps, gap, places, bridged=bridged) for gap in gaps]
-        if not number:
-            best = [(here[gap] + _came(taps, gap, one), [gap]) for gap in gaps]
-            continue
-        last = mine[number - 1]
-        best = [
-            min(
-                (
-                    (cost + here[gap] + (_between(last, taps, way[-1], gap, one) if way[-1] < gap else 0), [*way, gap])
-                    for cost, way in best[: gap + 1]
-                ),
-                key=lambda pair: pair[0],
-            )
-            for gap in gaps
-        ]
+        came = [_came(taps, gap, one) for gap in gaps]
+        if number:
+            left = [_left(mine[number - 1], taps, gap) for gap in gaps]
+            best = [(cost + here[gap], [*way, gap]) for gap, (cost, way) in enumerate(_onward(best, left, came))]
+        else:
+            best = [(here[gap] + came[gap], [gap]) for gap in gaps]
     return min(((cost + _left(mine[-1], taps, way[-1]), way) for cost, way in best), key=lambda pair: pair[0])[1]
 
 
-def _between(last: Pass, taps: Sequence[Tap], left: int, came: int, one: Pass) -> int:
-    """Return how much the packet's addresses speak against taps between two passes: they change within hooks alone."""
-    return _left(last, taps, left) + _came(taps, came, one)
+def _onward(
+    best: Sequence[tuple[int, list[int]]], left: Sequence[int], came: Sequence[int]
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield for each gap the cheapest way to the next pass there: from an earlier gap, or the last pass is in it, too.
+
+    `left`, `came`: by gap, how much the packet's addresses speak against taps between the two passes, since they change
+    within hooks alone. Each gap is looked at once: a packet that goes in a circle has hundreds of passes and taps.
+    """
+    least: tuple[int, list[int]] | None = None
+    for gap, (cost, way) in enumerate(best):
+        cheapest = cost, way
+        if least is not None and least[0] + came[gap] <= cost:
+            cheapest = least[0] + came[gap], least[1]
+        yield cheapest
+        if least is None or cost + left[gap] < least[0]:
+            least = cost + left[gap], way
 
 
 def _came(taps: Sequence[Tap], gap: int, one: Pass) -> int:
@@ -93,7 +98,7 @@ def _cost(one: Pass, taps: Sequence[Tap], gap: int, places: Places) -> int:
     behind = taps[gap] if gap < len(taps) else None
     came = before is not None and before.direction == "in"
     leaves = behind is not None and (behind.direction == "out" or behind.interface == LOOPBACK)
-    cost = 0
+    cost = _hops(one, before, behind)
     match one.hook:
         case "PREROUTING":
             cost += 0 if came else _WRONG
@@ -110,6 +115,13 @@ def _cost(one: Pass, taps: Sequence[Tap], gap: int, places: Places) -> int:
             cost += 0 if behind is None or _is(one.oif, behind, places) else _ODD
             cost += _ODD if before is not None and before.direction == "out" else 0
     return cost
+
+
+def _hops(one: Pass, before: Tap | None, behind: Tap | None) -> int:
+    """Return how much the hops that are left speak against a place: they never grow, in circles neither."""
+    left = ttl_of(one)
+    grown = before is not None and 0 < ttl_of(before) < left
+    return _IMPOSSIBLE * (grown + (behind is not None and ttl_of(behind) > left > 0))
 
 
 def _is(interface: str, tap: Tap, places: Places) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 from lab.journey.sight import is_own
-from lab.model.netfilter import HOOKS
+from lab.model.netfilter import HOOKS, IPTABLES
 from lab.parse import saved_rules
 from lab.proxy.names import service_of_chain, service_of_comment
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lab.model.netfilter import Chain, Hook, Rule, Table
-    from lab.model.trace import Event, Listing
+    from lab.model.trace import Event, Listing, Tool
 
 _FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
 _Key = tuple[bool, str, str]
@@ -104,6 +104,15 @@ def _rule(chain: Chain, number: int) -> Rule | None:
         return chain.rules[number - 1] if 0 < number <= len(chain.rules) else None
     except LabError:  # one that is not understood
         return None
+
+
+def tool_of(event: Event, found: Found) -> Tool:
+    """Return whose rule an event is of."""
+    if event.marked_before:
+        return "iptables-legacy"
+    if found.table is not None:
+        return "iptables-nft" if found.table.iptables else "nft"
+    return "iptables-nft" if event.family in ("ip", "ip6") and event.table in IPTABLES else "nft"
 
 
 def service_of(event: Event, rule: Rule | None) -> str:

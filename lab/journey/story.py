@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab.journey import hooks, routing
-from lab.journey.sight import LOOPBACK, Pass, carried, first_tuple
-from lab.journey.translation import flow_text, translated
+from lab.journey import causes, hooks, routing
+from lab.journey.sight import LOOPBACK, Pass, carried, first_tuple, ttl_of
+from lab.journey.translation import translated
 from lab.model.flow import Tuple
 from lab.model.journey import Step
 from lab.model.trace import Tap
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.journey.sight import Places, Sight, Track
     from lab.model.address import IPAddress
     from lab.model.flow import Flow
+    from lab.model.netfilter import Chain
     from lab.model.trace import Evidence, Route, RouteQuestion
 
 
@@ -67,9 +68,16 @@ def told(track: Track, book: Book, places: Places, evidence: Evidence) -> Story:
                 _route(story, routing.of_translated(track.sights, at, story.packet, story.mark))
         _bridge(story, at)
         decision = routing.behind(track.sights, at, places, story.packet, story.mark)
-        if decision is not None:
+        if decision is not None and not _ended(story, at):
             _route(story, decision)
     return story
+
+
+def _ended(story: Story, at: int) -> bool:
+    """Return whether a packet came to its end at a sight, the last one: it was not routed behind that."""
+    if at + 1 < len(story.track.sights):
+        return False
+    return story.steps[-1].verdict in ("drop", "reject") or causes.before_hooks(story)
 
 
 def _names(evidence: Evidence) -> Mapping[IPAddress, str]:
@@ -128,6 +136,7 @@ def _tap(story: Story, at: int, tap: Tap) -> None:
         after=here,
         interface=tap.interface,
         direction=tap.direction,
+        ttl=ttl_of(tap),
         mark_before=mark,
         mark_after=mark,
         time_ns=tap.time_ns,
@@ -222,10 +231,9 @@ def _entry(story: Story, one: Pass, flow: Flow | None) -> None:
     if story.evidence.request.protocol != flow.protocol:
         return
     known = any(event.ct_id and event.ct_id == flow.id for event in one.events)
-    does = [
-        word for word, so in (("translates the destination", flow.dnat), ("translates the source", flow.snat)) if so
-    ]
-    text = f"new entry {flow_text(flow)}: {' and '.join(does) or 'translates nothing'}"
+    ends = [end for end, so in (("the destination", flow.dnat), ("the source", flow.snat)) if so]
+    which, sure = _which_entry(story, one.netns)
+    text = f"{which}: translates {' and '.join(ends) or 'nothing'}"
     story.add(
         Step(
             node=story.places.name(one.netns),
@@ -235,11 +243,31 @@ def _entry(story: Story, one: Pass, flow: Flow | None) -> None:
             hook=one.hook,
             mark_before=story.mark,
             mark_after=story.mark,
-            text=text if known else f"{text}; as the table has it after the request",
-            matters=bool(does),
-            observed=known,
+            text=text if known else f"{text}, as the table has it afterwards",
+            matters=bool(ends),
+            observed=known and sure,
         )
     )
+
+
+def _which_entry(story: Story, netns: str) -> tuple[str, bool]:
+    """Return which entry of a machine a packet belongs to, in words, and whether that was observed.
+
+    Only the packet that makes an entry meets chains of the type nat; one that was translated and met none had an entry.
+    """
+    events = [
+        event for one in story.track.sights if isinstance(one, Pass) and one.netns == netns for event in one.events
+    ]
+    if any(event.table == "nat" or _is_nat(story.book.find(event).chain) for event in events):
+        return "new entry", True
+    here = [step for step in story.steps if step.node == story.places.name(netns) and step.kind == "conntrack"]
+    if any(step.moments for step in here) and not causes.not_seen(story.evidence, netns):
+        return "an entry that was there before, so that no rule was asked", False
+    return "entry", True
+
+
+def _is_nat(chain: Chain | None) -> bool:
+    return chain is not None and chain.nat
 
 
 def flow_of(story: Story, netns: str, packet: Tuple) -> Flow | None:

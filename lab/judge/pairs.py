@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
+from itertools import product
 from typing import TYPE_CHECKING
 
 from lab import words
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lab.model import journey, walk
     from lab.model.flow import Tuple
     from lab.model.netfilter import Table
+    from lab.model.trace import Tool
     from lab.model.walk import Vantage, Way
 
 Key = tuple[str, str, int]
@@ -24,20 +26,51 @@ Key = tuple[str, str, int]
 Shown = tuple[Key, "journey.Step"]
 
 
-def shown(steps: Sequence[journey.Step], tables: Sequence[Table]) -> list[Shown]:
-    """Return the rules and policies that the kernel showed, but for the policy of a chain that has no rule."""
+def shown(steps: Sequence[journey.Step], tables: Sequence[Table], usual: Tool) -> list[Shown]:
+    """Return the rules and policies that the kernel showed, but for the policy of a chain that has no rule.
+
+    `tables`: those of tools other than `usual` are called as such (`lab.model.journey.whose`).
+    """
     known = {(table.family, table.name): table for table in tables}
     found: list[Shown] = []
     for step in steps:
         if step.kind not in ("rule", "verdict") or not step.chain:
             continue
-        table = known.get((step.family, step.table))
+        name = f"{step.whose(usual)}{step.table}"
+        table = known.get((step.family, name))
         chain = table.chains.get(step.chain) if table else None
         if step.kind == "verdict" and step.verdict != "drop" and not (chain and chain.rules):
             continue
-        named = title(table) if table else f"{step.family} {step.table}"
+        named = title(table) if table else f"{step.family} {name}"
         found.append(((named, step.chain, step.number), step))
     return found
+
+
+def ordered(tables: Sequence[Table], steps: Sequence[journey.Step], usual: Tool) -> tuple[Table, ...]:
+    """Return tables in the order in which the packet met those of their chains that have the same hook and priority.
+
+    The kernel calls the one first that was made last (nf_hook_entries_grow), of which nothing else tells.
+    """
+    met: dict[tuple[Hook | None, str, str, str], int] = {}
+    for at, step in enumerate(steps):
+        met.setdefault((step.hook, step.family, f"{step.whose(usual)}{step.table}", step.chain), at)
+
+    def before(one: Table, other: Table) -> bool:
+        for mine, its in product(bases[id(one)], bases[id(other)]):
+            if (mine.hook, mine.priority) == (its.hook, its.priority):
+                first = met.get((mine.hook, one.family, one.name, mine.name))
+                second = met.get((its.hook, other.family, other.name, its.name))
+                if first is not None and (second is None or first < second):
+                    return True
+        return False
+
+    bases = {id(table): [chain for chain in table.chains.values() if chain.hook] for table in tables}
+    left, found = list(tables), []
+    while left:
+        one = next((one for one in left if not any(before(other, one) for other in left if other is not one)), left[0])
+        left.remove(one)
+        found.append(one)
+    return tuple(found)
 
 
 def best(

@@ -14,6 +14,7 @@ from lab import words
 from lab.errors import LabError
 from lab.judge import pairs
 from lab.model.address import Family, family_of
+from lab.model.journey import whose
 from lab.model.predicted import Compared, Visit
 from lab.model.trace import OWN_TABLE, Evidence
 from lab.model.walk import Packet, Vantage
@@ -42,7 +43,7 @@ def predicted(found: Journey, evidence: Evidence) -> Compared:
     tables = {name: _tables(evidence, netns, family) for name, netns in nodes.items()}
     vantages = {name: _vantage(evidence, name, netns) for name, netns in nodes.items()}
     done = compare(found, tables, vantages)
-    return replace(done, notes=(*_gaps(evidence), *done.notes))
+    return replace(done, notes=(*_gaps(evidence), *_unlisted(done, evidence), *done.notes))
 
 
 def compare(found: Journey, tables: Mapping[str, Sequence[Table]], vantages: Mapping[str, Vantage]) -> Compared:
@@ -95,10 +96,11 @@ def _visit(
         mark=first.mark_before or 0,
     )
     here = _seen_by(vantage, steps)
+    tables = pairs.ordered(tables, steps, found.tool)
     ways = [way for way in explain(tables, packet, here, every=True).ways if way.share]
     gone = ended is not None and ended.end.kind in ("lost", "unknown")
     until = _last_hook(steps) if gone else None
-    way, both = pairs.best(ways, pairs.shown(steps, tables), here, end=last.after, until=until)
+    way, both = pairs.best(ways, pairs.shown(steps, tables, found.tool), here, end=last.after, until=until)
     wanted, seen = _ends(way.fate, last, ended)
     return Visit(
         node=first.node,
@@ -146,13 +148,14 @@ def _difference(fate: Fate, ended: Leg | None) -> str:
 
 def _tables(evidence: Evidence, netns: str, family: Family) -> tuple[Table, ...]:
     """Return the rules that a packet of `family` meets in a namespace, without those of ours."""
-    held: dict[tuple[str, str], Table] = {}
+    held: dict[tuple[bool, str, str], Table] = {}
     listings = [one for one in evidence.listings if one.netns == netns]
     for listing in sorted(listings, key=lambda one: one.tool != "nft"):  # nft lists in part what iptables-nft made
         for table in _read(listing.text, netns):
             of = _FAMILIES[listing.family] if table.iptables else table.family
             if of in (_FAMILIES[family], "inet") and table.name != OWN_TABLE:
-                held[of, table.name] = replace(table, family=of)
+                name = f"{whose(listing.tool, evidence.tool)}{table.name}"
+                held[listing.tool == "iptables-legacy", of, table.name] = replace(table, family=of, name=name)
     return tuple(held.values())
 
 
@@ -171,6 +174,14 @@ def _vantage(evidence: Evidence, name: str, netns: str) -> Vantage:
     called = any(sysctls.get(_BRIDGED.format(tool)) == "1" for tool in ("iptables", "ip6tables"))
     bridge = next((link.name for link in links if link.kind == "bridge"), "")
     return Vantage(name=name, addresses=own, pod_interface=bridge, pod_is_bridged=called if sysctls else None)
+
+
+def _unlisted(done: Compared, evidence: Evidence) -> Iterator[str]:
+    """Yield of which nodes it is not known what their silent tables would have done."""
+    whole = {evidence.places.get(netns, netns) for netns in evidence.whole}
+    for visit in done.visits:
+        if visit.node not in whole:
+            yield f"{visit.node}: of its tables those alone are known in which a rule or policy was seen"
 
 
 def _gaps(evidence: Evidence) -> Iterator[str]:

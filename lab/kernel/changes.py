@@ -1,12 +1,14 @@
 """That somebody changes network namespaces of this capsule: links, addresses, routes, rules, sysctls, flows by hand.
 
 What traffic changes by itself is no such thing: neighbours that are learnt, flows that begin and end. All of it comes
-as events but the rules of iptables-legacy, of which the kernel tells nobody: these are looked at.
+as events but the rules of iptables-legacy, of which the kernel tells nobody: these are looked at, if that is allowed
+(`lab.kernel.legacy`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import struct
@@ -14,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Literal, Self
 
-from lab.kernel import command, listing, netns, syscalls, sysctl
+from lab.kernel import command, legacy, listing, netns, syscalls, sysctl
 from lab.kernel.limits import raise_open_files
 from lab.kernel.listeners import Listeners
 from lab.kernel.netlink import received
@@ -32,6 +34,8 @@ _PORT = struct.Struct("=I")
 _PORT_AT = 12  # struct nlmsghdr: whose request made it so; 0: nobody's
 _IN_MODIFY = 0x2  # linux/inotify.h
 _BUFFER_BYTES = 4 * 1024 * 1024
+_IP = "link show\naddress show\nroute show table all\nrule show\n-6 rule show\n"
+_BY_ITSELF = re.compile(r" (state [A-Z]+|[a-z_]+_timer +[0-9.]+|tentative)\b")  # in what ip(8) prints
 
 
 class Changes:
@@ -148,18 +152,34 @@ def _legacy(namespaces: Sequence[str]) -> Mapping[tuple[str, str], object]:
     }
 
 
-def _legacy_tables(name: str) -> Iterator[tuple[str, list[str]]]:
+def _legacy_tables(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     with netns.inside(name):
         for family in ("ip", "ip6"):
             if tables := legacy.tables(family):
                 yield family, tables
 
 
-def rules(namespaces: Sequence[str]) -> str:
-    """Return all rules of namespaces as text, without counters and what traffic puts into sets."""
-    argv = ("nft", "-s", "-t", "list", "ruleset")
-    listed = command.run_all([command.Command(argv=argv, netns=name) for name in namespaces])
-    return "".join(f"{end.command.netns}:\n{end.stdout}" for end in listed) + str(sorted(_legacy(namespaces).items()))
+def state(namespaces: Sequence[str]) -> str:
+    """Return links, addresses, routes and rules of namespaces as text, without what changes by itself.
+
+    The order of lines is left out, for kube-proxy makes chains anew in another; so are counters and sets' elements.
+    """
+    listed = command.run_all(
+        [
+            each
+            for name in namespaces
+            for each in (
+                command.Command(argv=("nft", "-s", "-t", "list", "ruleset"), netns=name),
+                command.Command(argv=("ip", "-d", "-o", "-batch", "-"), netns=name, stdin=_IP),
+            )
+        ]
+    )
+    texts = [f"{end.command.netns}\n{_unordered(_BY_ITSELF.sub('', end.stdout))}" for end in listed]
+    return "\n".join([*texts, str(sorted(_legacy(namespaces).items()))])
+
+
+def _unordered(text: str) -> str:
+    return "\n".join(sorted(text.splitlines()))
 
 
 def wait(changes: Changes, control: socket.socket, timeout_s: float) -> bool:

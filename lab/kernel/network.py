@@ -17,6 +17,7 @@ from lab.kernel.netlink import Channel, Message, Refusal, attribute, attributes,
 
 _RTM_GETLINK, _RTM_GETADDR, _RTM_GETROUTE = 18, 22, 26
 _HEADER_BYTES = 16  # struct nlmsghdr
+_IFF_RUNNING = 0x40
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change mask
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the eighth is the type
@@ -35,7 +36,10 @@ _FILES = ("snmp", "snmp6", "netstat")
 
 
 class LinkFacts(NamedTuple):
-    """An interface; `number`: its index; `hairpin`: None where it is no port of a bridge; `addresses` are packed."""
+    """An interface; `number`: its index; `hairpin`: None where it is no port of a bridge; `addresses` are packed.
+
+    `up`: whether it is, and has a carrier (IFF_RUNNING, netdevice(7)).
+    """
 
     number: int
     name: str
@@ -44,6 +48,7 @@ class LinkFacts(NamedTuple):
     hairpin: bool | None
     addresses: tuple[bytes, ...]
     mtu: int
+    up: bool
 
 
 class RouteFacts(NamedTuple):
@@ -58,9 +63,12 @@ class RouteFacts(NamedTuple):
 def links() -> list[LinkFacts]:
     """Return the interfaces of this namespace, in the order of their indices."""
     with Channel() as channel:
-        told = {}
+        told, running = {}, set()
         for raw in channel.dump(_RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
-            told[_LINK.unpack_from(raw, _HEADER_BYTES)[2]] = dict(attributes(raw[_HEADER_BYTES + _LINK.size :]))
+            _, _, index, flags, _ = _LINK.unpack_from(raw, _HEADER_BYTES)
+            told[index] = dict(attributes(raw[_HEADER_BYTES + _LINK.size :]))
+            if flags & _IFF_RUNNING:
+                running.add(index)
         hairpins = {}
         for raw in channel.dump(_RTM_GETLINK, _LINK.pack(socket.AF_BRIDGE, 0, 0, 0, 0)):
             parts = dict(attributes(raw[_HEADER_BYTES + _LINK.size :]))
@@ -82,6 +90,7 @@ def links() -> list[LinkFacts]:
             hairpin=hairpins.get(index),
             addresses=tuple(addresses.get(index, ())),
             mtu=_u32(parts.get(_MTU)),
+            up=index in running,
         )
         for index, parts in sorted(told.items())
     ]

@@ -17,11 +17,14 @@ from lab.kernel.netlink import Channel
 def listening(namespaces: Sequence[str], table: str, *, legacy: bool) -> Iterator[Listeners]:
     """Ask for trace events in `namespaces` by tables called `table`, and give what they come by.
 
-    `legacy`: those of iptables-legacy, too.
+    `legacy`: those of iptables-legacy in any case; else where it has tables.
     Raises `KernelError` if the kernel refuses: of iptables-legacy's events there is one listener in a namespace.
     """
     owners: list[Channel] = []
-    prepare = trace.hear_legacy if legacy else None
+
+    def prepare(channel: Channel) -> None:
+        trace.hear_legacy(channel, "yes" if legacy else trace.log_of(channel.where))
+
     with Listeners(namespaces, (trace.NFNLGRP_NFTRACE,), trace.BUFFER_BYTES, prepare=prepare) as listeners:
         try:
             owners += (trace.owner_of(place, trace_table.made_for_new(table)) for place in namespaces)

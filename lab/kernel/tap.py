@@ -36,7 +36,9 @@ OTHERHOST = 3
 _ETH_P_ALL = 3
 _SOL_PACKET, _PACKET_STATISTICS, _PACKET_OUTGOING = 263, 6, 4
 _SO_ATTACH_FILTER, _SO_TIMESTAMPNS, _SO_MARK, _SO_RCVMARK = 26, 64, 36, 75
-_SIOCGIFHWADDR = 0x8927
+_SO_TIMESTAMPING, _RX_SOFTWARE, _SOFTWARE = 65, 1 << 3, 1 << 4  # linux/net_tstamp.h
+_SIOCGIFHWADDR, _SIOCSIFFLAGS, _IFF_UP = 0x8927, 0x8914, 1
+_STAMPS_S, _PAUSE_S = 1.0, 0.0002
 _BUFFER_BYTES = 8 * 1024 * 1024  # of each socket: some 10,000 packets; without root rmem_max is the limit
 _CONTROL = socket.CMSG_SPACE(16) + socket.CMSG_SPACE(4)
 _INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter, linux/filter.h
@@ -90,7 +92,11 @@ class Taps:
         try:
             with netns.inside(""):
                 for name in dict.fromkeys(namespaces):
-                    self._open(name, program)
+                    self._open(name)
+            with netns.inside(""):
+                _await_stamps()
+            for _, opened in self._sockets.values():
+                _filter(opened, program or shortened(SNAPLEN))
         except BaseException:
             self.close()
             raise
@@ -131,7 +137,7 @@ class Taps:
             self._dropped[name] += lost
         return dict(self._dropped)
 
-    def _open(self, name: str, program: bytes) -> None:
+    def _open(self, name: str) -> None:
         where = f"in {name}: " if name else ""
         try:
             netns.enter(name)
@@ -144,7 +150,7 @@ class Taps:
             raise KernelError(f"{where}a packet socket: {error.strerror}") from None
         self._sockets[opened.fileno()] = (name, opened)
         try:
-            _prepare(opened, program)
+            _prepare(opened)
         except OSError as error:
             raise KernelError(f"{where}tapping: {error.strerror}") from None
         self._epoll.register(opened, select.EPOLLIN)
@@ -219,8 +225,8 @@ def compile_filter(expression: str) -> bytes:
     return b"".join(_INSTRUCTION.pack(*map(int, words)) for words in numbers[1:])  # the first line is their count
 
 
-def _prepare(opened: socket.socket, program: bytes) -> None:
-    """Let a socket, which receives already, begin anew as it shall be."""
+def _prepare(opened: socket.socket) -> None:
+    """Let a socket, which receives already, begin anew as it shall be; it takes nothing yet."""
     _filter(opened, shortened(0))
     with suppress(BlockingIOError):
         while True:
@@ -229,7 +235,26 @@ def _prepare(opened: socket.socket, program: bytes) -> None:
     with suppress(OSError):  # Linux 5.19
         opened.setsockopt(socket.SOL_SOCKET, _SO_RCVMARK, 1)
     make_room(opened, _BUFFER_BYTES)
-    _filter(opened, program or shortened(SNAPLEN))
+
+
+def _await_stamps() -> None:
+    """Wait until packets get their time as they come, which takes milliseconds: net_enable_timestamp of net/core/dev.c.
+
+    Until then a packet has the time when it is read, and those of several taps come out of their order. A datagram that
+    we send to ourselves, in the capsule's own namespace where nobody else is, shows whether it is so.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end:
+        up = struct.pack("@16sH22x", b"lo", _IFF_UP)
+        fcntl.ioctl(end, _SIOCSIFFLAGS, up)
+        end.bind(("127.0.0.1", 0))
+        end.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
+        deadline = time.monotonic() + _STAMPS_S
+        while time.monotonic() < deadline:
+            end.sendto(b"?", end.getsockname())
+            _, told, _, _ = end.recvmsg(1, socket.CMSG_SPACE(48))
+            if told:
+                return
+            time.sleep(_PAUSE_S)
 
 
 def _filter(opened: socket.socket, program: bytes) -> None:

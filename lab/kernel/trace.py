@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NoReturn, cast
+from typing import Literal, NoReturn, cast
 
 from lab.errors import KernelError
-from lab.kernel import tap, trace_table
+from lab.kernel import legacy, netns, tap, trace_table
 from lab.kernel.fork import die_with, fork
 from lab.kernel.listeners import Listeners
 from lab.kernel.netlink import NETLINK_NETFILTER, Channel, Message, attribute, open_in
@@ -45,12 +45,16 @@ _TAKEN = {errno.EEXIST, errno.EBUSY, errno.EPERM}
 _HEADERS_BYTES = 128  # of a packet in an event of iptables-legacy
 
 
+Log = Literal["no", "if free", "yes"]
+"""Whether to listen to iptables-legacy's TRACE, which needs nf_log = nfnetlink_log: `if free`, if nobody else does."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watch:
-    """What to trace in a namespace; `log`: also iptables-legacy's TRACE, which needs nf_log = nfnetlink_log there."""
+    """What to trace in a namespace; `log`: also what iptables-legacy's rules do."""
 
     wanted: trace_table.Wanted
-    log: bool = False
+    log: Log = "no"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,8 +73,7 @@ class Recording:
 class Recorder:
     """A process that records; see `recording`."""
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
-        self._pid = pid
+    def __init__(self, control: socket.socket) -> None:
         self._control = control
 
     def stop(self) -> None:
@@ -95,12 +98,11 @@ def recording(taps: Sequence[str], watches: Mapping[str, Watch], table: str) -> 
     """
     ours, theirs = socket.socketpair()
     us = os.pidfd_open(os.getpid())
-    pid = fork()
-    if pid == 0:
+    if fork() == 0:
         _become_recorder(us, theirs, taps, watches, table)
     os.close(us)
     theirs.close()
-    recorder = Recorder(pid, ours)
+    recorder = Recorder(ours)
     try:
         _receive(ours)
         yield recorder
@@ -172,8 +174,7 @@ class _Store:
         self._taps = tap.Taps(taps, tap.shortened(SNAPLEN))
 
         def prepare(channel: Channel) -> None:
-            if watches[channel.where].log:
-                hear_legacy(channel)
+            if hear_legacy(channel, watches[channel.where].log):
                 self._logs.append(channel)
 
         self._listeners = Listeners(list(watches), (NFNLGRP_NFTRACE,), BUFFER_BYTES, prepare=prepare)
@@ -236,15 +237,28 @@ def owner_of(name: str, table: Sequence[Message]) -> Channel:
     return owner
 
 
-def hear_legacy(channel: Channel) -> None:
-    """Let iptables-legacy's TRACE come by a channel; raises `KernelError` if the kernel refuses."""
+def log_of(name: str, families: Sequence[str] = ("ip", "ip6")) -> Log:
+    """Return whether a namespace has tables of iptables-legacy to listen to, in any of `families`."""
+    with netns.inside(name):
+        known = [legacy.tables(family) for family in families]
+    return "yes" if any(known) else "if free" if None in known else "no"
+
+
+def hear_legacy(channel: Channel, log: Log) -> bool:
+    """Let iptables-legacy's TRACE come by a channel, as far as it is wanted, and return whether it does.
+
+    Raises `KernelError` if it is, and the kernel refuses.
+    """
+    if log == "no":
+        return False
     refusals = channel.send(log_bound())
-    if refusals:
-        hint = "the kernel has one listener in a namespace: does another lab.trace, or lab.watch, go on there?"
+    if refusals and log == "yes":
         taken = any(one.errno in _TAKEN for one in refusals)
+        hint = "the kernel tells one listener alone: end the other lab.watch or lab.trace of this lab, and try again"
         raise KernelError(
             f"in {channel.where}: listening to iptables-legacy's TRACE: {refusals[0]}", hint=hint if taken else ""
         )
+    return not refusals
 
 
 def log_bound() -> list[Message]:

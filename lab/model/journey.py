@@ -32,17 +32,27 @@ Moment = Literal[
 ]
 
 
+def whose(tool: Tool | None, usual: Tool) -> str:
+    """Return what stands before a table's name, to tell it from one that the tool `usual` made: `iptables-legacy's `.
+
+    iptables-legacy and iptables-nft have tables of the same names side by side. nft names its own with the family.
+    """
+    return f"{tool}'s " if tool not in (None, "nft", usual) else ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One thing that happened to a packet at one place, or that was seen of it there.
 
     `node` is the place's name (`node-1`, `web-1`). What the fields are for which `kind`:
 
-    - `tap`: seen at `interface`, coming `in` or going `out` (`direction`); `time_ns` since the epoch.
+    - `tap`: seen at `interface`, coming `in` or going `out` (`direction`), with `ttl` hops left (0: not known);
+      `time_ns` since the epoch.
     - `bridge`: forwarded between two ports of a bridge: from `interface` to `out_interface`.
     - `hook`: it came to netfilter's `hook`; `interface` and `out_interface` as the hook has them.
     - `rule`: a rule of `table` and `chain` matched (`rule`, its `number` in the chain from 1, `handle` 0 if it has
-      none); `verdict` is what followed: `accept`, `drop`, `jump KUBE-SEP-X`, `goto X`, `return`, `continue`, `reject`.
+      none), which `tool` made; `verdict` is what followed: `accept`, `drop`, `jump KUBE-SEP-X`, `goto X`, `return`,
+      `continue`, `reject`.
     - `verdict`: how a chain ended without a rule: its `policy` (`accept`, `drop`), or that the packet was given up.
     - `route`: a routing decision; `text` has it in ip(8)'s words.
     - `conntrack`: an entry of conntrack was made or used: `text` says which and what it does.
@@ -60,8 +70,10 @@ class Step:
     interface: str = ""
     out_interface: str = ""
     direction: Literal["in", "out", ""] = ""
+    ttl: int = 0
     family: str = ""
     table: str = ""
+    tool: Tool | None = None
     chain: str = ""
     rule: Rule | None = None
     number: int = 0
@@ -77,6 +89,10 @@ class Step:
     share: Fraction | None = None
     matters: bool = True
     observed: bool = True
+
+    def whose(self, usual: Tool) -> str:
+        """Return what stands before its table's name, to tell it from one of the tool `usual`; see `whose`."""
+        return whose(self.tool, usual)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,9 @@ from lab.model.address import IPAddress, IPNetwork
 Hook = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
 HOOKS: tuple[Hook, ...] = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
+IPTABLES = ("raw", "mangle", "nat", "filter", "security")
+"""The tables of iptables."""
+
 Field = Literal[
     "source",
     "destination",

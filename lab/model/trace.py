@@ -90,7 +90,10 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """An interface of a namespace; `kind` is veth, bridge, vxlan, "" ...; `hairpin`: of a bridge's port."""
+    """An interface of a namespace; `kind` is veth, bridge, vxlan, "" ...; `hairpin`: of a bridge's port.
+
+    `up`: whether it was up before the request, and its other end too, if it has one.
+    """
 
     netns: str
     name: str
@@ -99,6 +102,7 @@ class Link:
     hairpin: bool | None = None
     addresses: tuple[IPAddress, ...] = ()
     mtu: int = 0
+    up: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +137,8 @@ class Evidence:
     `risen`: by namespace, the kernel's counters of packets that it gave up (`TcpExt.IPReversePathFilter`,
     `Ip.OutNoRoutes`...; /proc/net/snmp, snmp6, netstat, and nf_conntrack's `conntrack.drop`...) that have risen, by how
     much. `sysctls`: by namespace, those that decide such things. `lost`: by namespace, how many packets or events the
-    kernel had no room for; `left_out`: how many were not kept because there were too many.
+    kernel had no room for; `left_out`: how many were not kept because there were too many. `whole`: the namespaces of
+    which `listings` has all tables; of others those alone that events are of.
     """
 
     request: Request
@@ -152,3 +157,4 @@ class Evidence:
     sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
+    whole: frozenset[str] = frozenset()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.model.flow import Flow, Tuple
+from lab.model.trace import Tool
 
 VERSION = "hairpin/v1alpha1"
 """Of the JSON that each is printed as; docs/watch.md."""
@@ -35,6 +36,7 @@ Deed = Literal["dnat", "masquerade", "mark", "reject", "drop"]
 class Hit:
     """A rule that did something to a packet. `path`: the chains that led to it, from the base chain to its own.
 
+    `tool`: what made its table, None if that is not known.
     `mark`: of a `mark`, the packet's behind the rule, None if that is not known. `text` is the rule's as it is listed,
     "" for a chain's policy, and where the listing does not have it; `handle` is nft's, `number` which rule of its chain
     it is, from 1; 0: not known.
@@ -44,6 +46,7 @@ class Hit:
     family: str
     table: str
     path: tuple[str, ...]
+    tool: Tool | None = None
     mark: int | None = None
     text: str = ""
     comment: str = ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lab.errors import TopologyError
 from lab.model.address import Family
-from lab.model.netfilter import HOOKS, Table
+from lab.model.netfilter import HOOKS, IPTABLES, Table
 from lab.parse import iptables_save, nft_json, nft_text
 from lab.parse.files import data_of, source_of
 from lab.parse.quick import uncollected
@@ -17,7 +17,6 @@ _TABLES: dict[Family, tuple[str, ...]] = {"ipv4": ("ip", "inet", ""), "ipv6": ("
 MAX_BYTES = 512 * 2**20
 _HINT = "iptables-save, ip6tables-save and nft list ruleset print what is needed"
 _NFT_TEXT = re.compile(r"^(#.*\n|\s)*table ", re.MULTILINE)
-_IPTABLES = ("raw", "mangle", "nat", "filter", "security")
 
 
 def load(files: Iterable[str]) -> tuple[tuple[Table, ...], tuple[str, ...]]:
@@ -54,7 +53,7 @@ def _read(text: str, source: str) -> tuple[tuple[Table, ...], tuple[str, ...]]:
 def _of_iptables(table: Table) -> bool:
     """Return whether a table looks like one of iptables-nft's, of which nft's text leaves out whole matches."""
     ruled = any(chain.rules for chain in table.chains.values())
-    return ruled and table.family != "inet" and table.name in _IPTABLES and any(one in table.chains for one in HOOKS)
+    return ruled and table.family != "inet" and table.name in IPTABLES and any(one in table.chains for one in HOOKS)
 
 
 def of_family(tables: Iterable[Table], family: Family) -> tuple[Table, ...]:

@@ -28,7 +28,8 @@ _COUNTING = {"net.netfilter.nf_conntrack_acct": "1"}  # for lab.rules: kube-prox
 _UNLIMITED = {"net.ipv4.icmp_ratemask": "0"}
 _UNLIMITED_IPV6 = {"net.ipv6.icmp.ratemask": "0"}
 # Where the kernel tells what iptables-legacy's rules do with a traced packet (iptables-extensions(8), TRACE): by
-# default in the machine's log, and of another network namespace nowhere.
+# default in the machine's log, and of another network namespace nowhere. lab.trace and lab.watch need it on every
+# machine, whatever its rules are made by: anybody may add such rules beside them.
 _TOLD = dict.fromkeys(("net.netfilter.nf_log.2", "net.netfilter.nf_log.10"), "nfnetlink_log")
 _FILTERED_BRIDGES = dict.fromkeys(_QUIET_BRIDGES, "1")
 
@@ -84,6 +85,7 @@ def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace 
     for segment in wired:
         for seat in segment.seats:
             yield Namespace(netns=seat.netns)
+            yield from _sysctls(seat.netns, _TOLD, optional=True)
             keys = _quiet(cluster) | _UNLIMITED | (_UNLIMITED_IPV6 if "ipv6" in cluster.families else {})
             if seat.netns == ROUTER or seat.netns in nodes:
                 keys |= _forwarding(cluster)
@@ -92,8 +94,8 @@ def _machines(cluster: Cluster, wired: Iterable[Segment]) -> Iterator[Namespace 
             yield from _sysctls(seat.netns, keys)
 
 
-def _sysctls(netns: str, keys: dict[str, str]) -> Iterator[Sysctl]:
-    return (Sysctl(netns=netns, key=key, value=value) for key, value in keys.items())
+def _sysctls(netns: str, keys: dict[str, str], *, optional: bool = False) -> Iterator[Sysctl]:
+    return (Sysctl(netns=netns, key=key, value=value, optional=optional) for key, value in keys.items())
 
 
 def _quiet(cluster: Cluster) -> dict[str, str]:
@@ -132,9 +134,6 @@ def rules(cluster: Cluster, nodes: Collection[str], *, nfacct: bool) -> Iterator
             made.update(ruleset.counters)
     for name in nodes:
         yield from _sysctls(name, dict(node_sysctls(cluster, name)) | (_COUNTING if cluster.mode == "nftables" else {}))
-        if cluster.mode == "iptables" and cluster.spec.iptables == "legacy":
-            for key, value in _TOLD.items():  # lab.trace needs them, and nothing else does
-                yield Sysctl(netns=name, key=key, value=value, optional=True)
 
 
 def listeners(cluster: Cluster) -> Iterator[Listener]:

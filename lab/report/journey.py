@@ -5,11 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lab import words
 from lab.report import flows
+from lab.report.journey_rounds import Stay, folded, hops, stays
 from lab.report.journey_rules import Block, blocks, merged
 from lab.report.journey_sentence import ending, goal, odds, outcome, sentence
 from lab.report.table import Look, mark, paint, wrap
@@ -38,6 +39,7 @@ _ENDED: tuple[Moment, ...] = ("reject", "drop")
 _TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "reply-translated")
 _GUTTER = 3  # columns of the line down the machines, and of the sign for what is inferred
 _LABEL = 21  # columns of what stands before a packet's ends, at least
+_ROUNDS = 2  # of a packet that goes in circles that are told as they are
 _NARROWEST = 40  # columns that are written into, however narrow the terminal
 
 
@@ -113,12 +115,15 @@ def _leg(leg: Leg, sheet: _Sheet) -> Iterator[str]:
     yield f"{paint(_TITLES[leg.role], 'bold', sheet.look)}  {words.line(leg.packet)}{again}"
     seen: Tuple | None = None
     told = [step for step in leg.steps if "lost" not in step.moments or step.text != leg.end.why]  # said at the end
-    for place, group in groupby(told, key=lambda step: step.node):
-        steps = list(group)
-        yield f"{first}{paint(words.line(place), 'bold', sheet.look)}"
-        for line in _station(steps, seen, sheet):
+    for stay in stays(told) if sheet.every else folded(stays(told), _ROUNDS):
+        if stay.rounds:
+            head, *rest = _folded(_again(stay), sheet.width)
+            yield from (f"{node}{head}", *(f"{bar}  {line}" for line in rest))
+            continue
+        yield f"{first}{paint(words.line(stay.nodes[0]), 'bold', sheet.look)}"
+        for line in _station(stay.steps, seen, sheet):
             yield f"{bar}{INFERRED if line.inferred else ' '} {line.text}".rstrip()
-        first, seen = node, steps[-1].after
+        first, seen = node, stay.steps[-1].after
     arrived = leg.end.kind == "delivered"
     sign = f"{'' if leg.end.observed else INFERRED}{mark(arrived, replace(sheet.look, colour=False))} "
     head, *rest = _folded(sign + ending(leg.end), sheet.width)
@@ -126,9 +131,15 @@ def _leg(leg: Leg, sheet: _Sheet) -> Iterator[str]:
     yield from (f"   {paint(line, 'green' if arrived else 'red', sheet.look)}" for line in rest)
 
 
+def _again(stay: Stay) -> str:
+    """Return what is said in place of rounds: `... 28 more rounds between node-1 and router, TTL 60 -> 4`."""
+    between = words.several([words.line(node) for node in stay.nodes], "and")
+    return ", ".join(filter(None, (f"... {stay.rounds} more rounds between {between}", hops(stay))))
+
+
 def _station(steps: Sequence[Step], seen: Tuple | None, sheet: _Sheet) -> Iterator[_Line]:
     """Yield what happened at one machine; `seen`: what the packet looked like when it left the last one."""
-    for piece in merged(blocks(steps), every=sheet.every):
+    for piece in merged(blocks(steps), sheet.journey.tool, every=sheet.every):
         if isinstance(piece, Block):
             yield from _hook(piece, sheet)
         elif sheet.every or piece.matters:

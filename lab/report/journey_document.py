@@ -84,8 +84,10 @@ class Step(Document, frozen=True, kw_only=True):
     interface: Annotated[str, Meta(description="where it was seen, or came in by")]
     out_interface: Annotated[str, Meta(description="where it leaves by")]
     direction: Annotated[Literal["in", "out", ""], Meta(description="of a tap")]
+    ttl: Annotated[int, Meta(description="hops that a packet at a tap has left; 0: not known")]
     family: Annotated[str, Meta(description="the table's: ip, ip6, inet")]
     table: str
+    tool: Annotated[Tool | None, Meta(description="what made the table; null for what is of no table")]
     chain: str
     rule: Annotated[str | None, Meta(description="the rule's text, as it is written, without its chain")]
     number: Annotated[int, Meta(description="which rule of its chain, from 1; 0: not known")]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lab import words
 from lab.model.journey import Step
+from lab.model.netfilter import IPTABLES
+
+if TYPE_CHECKING:
+    from lab.model.trace import Tool
 
 _HOOKS = {"hook", "rule", "verdict", "conntrack"}
-_IPTABLES = {"raw", "mangle", "nat", "filter", "security"}  # tables that need no family to be known by
 _COMMENT = re.compile(r"""(?:-m comment --comment|\bcomment) (?:"(?:[^"\\]|\\.)*"|\S+) ?""")
 _JUMP = re.compile(r"(?:^| )(?:-j|-g|jump|goto) (\S+)$")
 
@@ -59,8 +63,11 @@ def blocks(steps: Sequence[Step]) -> Iterator[Step | tuple[Step, ...]]:
         yield tuple(run)
 
 
-def merged(pieces: Iterable[Step | tuple[Step, ...]], *, every: bool) -> Iterator[Step | Block]:
-    """Yield the pieces to be shown; hooks in which nothing happened, one after the other, are one of them."""
+def merged(pieces: Iterable[Step | tuple[Step, ...]], usual: Tool, *, every: bool) -> Iterator[Step | Block]:
+    """Yield the pieces to be shown; hooks in which nothing happened, one after the other, are one of them.
+
+    `usual`: what rules are made by; another tool's tables are told from these.
+    """
     idle: Block | None = None
     for piece in pieces:
         if isinstance(piece, Step):
@@ -70,7 +77,7 @@ def merged(pieces: Iterable[Step | tuple[Step, ...]], *, every: bool) -> Iterato
                 idle = None
                 yield piece
             continue
-        block = _block(piece, every=every)
+        block = _block(piece, usual, every=every)
         if idle and (block.rules or block.mark != idle.mark):
             yield idle
             idle = None
@@ -87,7 +94,7 @@ def _joined(one: Block, other: Block) -> Block:
     return replace(one, hooks=(*one.hooks, *other.hooks), steps=steps, oif=other.oif or one.oif, folded=folded)
 
 
-def _block(steps: tuple[Step, ...], *, every: bool) -> Block:
+def _block(steps: tuple[Step, ...], usual: Tool, *, every: bool) -> Block:
     telling = [step for step in steps if step.kind != "hook"]
     shown = [step for step in telling if every or step.matters]
     first = steps[0]
@@ -97,12 +104,12 @@ def _block(steps: tuple[Step, ...], *, every: bool) -> Block:
         iif=next((step.interface for step in steps if step.interface), ""),
         oif=next((step.out_interface for step in steps if step.out_interface), ""),
         mark=first.mark_before or 0,
-        rules=tuple(_lines(shown, telling, every=every)),
+        rules=tuple(_lines(shown, telling, usual, every=every)),
         folded=sum(step.kind == "rule" for step in telling) - sum(step.kind == "rule" for step in shown),
     )
 
 
-def _lines(shown: Sequence[Step], told: Sequence[Step], *, every: bool) -> Iterator[RuleLine]:
+def _lines(shown: Sequence[Step], told: Sequence[Step], usual: Tool, *, every: bool) -> Iterator[RuleLine]:
     """Yield the rules of a hook with the way from chain to chain between them; `told` are all that were seen."""
     paths = _paths(told)
     last: tuple[str, ...] = ()
@@ -112,7 +119,8 @@ def _lines(shown: Sequence[Step], told: Sequence[Step], *, every: bool) -> Itera
             yield RuleLine(step=step, chains="", text="")
             continue
         path = paths[id(step)]
-        owner = f"{step.family} {step.table}" if step.table not in _IPTABLES else step.table
+        title = step.table if step.table in IPTABLES else f"{step.family} {step.table}"
+        owner = f"{step.whose(usual)}{title}"
         way = "" if (owner, path) == (table, last) else _way(path, last if owner == table else ())
         chains = f"{words.line(owner)}: {way}" if owner != table else way
         follows = (step.table, _target(step)) in [(one.table, one.chain) for one in shown[number + 1 : number + 2]]
@@ -136,7 +144,7 @@ def _paths(told: Sequence[Step]) -> dict[int, tuple[str, ...]]:
     for step in told:
         if step.kind == "conntrack":
             continue
-        if last is None or step.table != last.table:
+        if last is None or (step.tool, step.table) != (last.tool, last.table):
             path = []
         elif step.chain in path:  # back to a caller
             path = path[: path.index(step.chain)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from lab import words
+from lab.report.journey_rounds import folded, stays
 
 if TYPE_CHECKING:
     from lab.model.journey import End, Journey, Leg, Step
@@ -65,7 +65,7 @@ def goal(journey: Journey) -> str:
     said, address, port = journey.goal, journey.original.dst, journey.original.dport
     if said == str(address):
         return words.socket(address, port)
-    return said if said.startswith("svc/") else f"{said}:{port}"
+    return said if said.startswith("svc/") and journey.service else f"{said}:{port}"
 
 
 def _leg(journey: Journey, role: str) -> Leg | None:
@@ -75,19 +75,29 @@ def _leg(journey: Journey, role: str) -> Leg | None:
 def _request(journey: Journey) -> Iterator[str]:
     """Yield what each machine did with the request, and what ended it, if anything did."""
     leg = _leg(journey, "request")
-    if leg is None:
-        yield "nothing of the request was seen"
+    if leg is None or not leg.times:
+        yield words.line(leg.end.why) if leg else "nothing of the request was seen"
         return
     ended = leg.end.kind != "delivered"
+    yield from _passed_by(leg, journey)
     killer = leg.end.node if leg.end.kind in _DEAD else ""
     silent = True
-    for node, group in groupby(leg.steps, key=lambda step: step.node):
-        deeds = _deeds(list(group), leg, journey)
-        if ended and node == killer and leg.steps[-1].node == node:
+    found = list(folded(stays(leg.steps), 0))
+    for stay in found:
+        if stay.rounds:
+            between = words.several([words.line(node) for node in stay.nodes], "and")
+            yield f"{between} sent it to each other {words.count(stay.rounds, 'time')}"
+            if stay is found[-1] and stay.steps[-1].node == killer:
+                yield f"{killer} {_death(leg.end)}"
+            silent = False
+            continue
+        (node,) = stay.nodes
+        deeds = _deeds(list(stay.steps), leg, journey)
+        if ended and node == killer and stay is found[-1]:
             deeds.append(_death(leg.end))
         if deeds:
             told = words.several(deeds, "and") if ended else ", ".join(deeds)
-            yield f"{'it' if node == journey.asker else node} {told}"
+            yield f"{_subject(node, leg, deeds, journey)} {told}"
             silent = False
     if leg.end.kind == "unknown":
         yield f"it is not known what became of it on {leg.end.node}: {words.line(leg.end.why)}"
@@ -95,6 +105,20 @@ def _request(journey: Journey) -> Iterator[str]:
         yield f"it was {ending(leg.end)}"
     elif silent:
         yield "no rule translated it"
+
+
+def _passed_by(leg: Leg, journey: Journey) -> Iterator[str]:
+    """Yield that a request for a Service came through a node untouched, if nobody refused or dropped it."""
+    silent = leg.end.kind in ("lost", "unknown") and not any("dnat" in step.moments for step in leg.steps)
+    if silent and journey.goal.startswith("svc/") and any(step.kind == "hook" for step in leg.steps):
+        yield "no rule translated it"
+
+
+def _subject(node: str, leg: Leg, deeds: list[str], journey: Journey) -> str:
+    """Return what a machine is called in the sentence: the asker is `it`, unless all that it did was to end it."""
+    if node != journey.asker:
+        return node
+    return f"{node} itself" if len(deeds) == 1 and leg.end.kind in _DEAD and leg.end.node == node else "it"
 
 
 def _death(end: End) -> str:
@@ -114,7 +138,8 @@ def _deeds(steps: list[Step], leg: Leg, journey: Journey) -> list[str]:
             chosen = f"{step.endpoint or 'an endpoint'}{f' on {where}' if where else ''}"
             done.append(f"chose {chosen}{f' ({how})' if how else ''}")
         if "dnat" in step.moments:
-            done.append("rewrote the destination")
+            by = "" if step.kind == "rule" else " (by an entry of conntrack: no rule was seen to)"
+            done.append(f"rewrote the destination{by}")
     if "masquerade" in moments:
         done.append("masqueraded")
     elif "dnat" in moments and any(step.hook == "POSTROUTING" for step in steps):
@@ -136,6 +161,7 @@ def _node_of(endpoint: str, journey: Journey, leg: Leg) -> str:
 def _rest(journey: Journey) -> Iterator[str]:
     """Yield what became of the reply, and what the asker made of it."""
     request, reply, refusal, data = (_leg(journey, role) for role in ("request", "reply", "refusal", "data"))
+    yield from _closed(request, reply or refusal)
     if reply is not None:
         yield _reply(reply, "the refusal" if journey.reply.error == "refused" else "the reply")
     elif refusal is not None and refusal.end.kind != "delivered":
@@ -146,9 +172,24 @@ def _rest(journey: Journey) -> Iterator[str]:
         yield f"{request.end.node} sent nothing back that was seen"
     if data is not None:
         yield f"a later packet ({words.line(data.packet)}) was {ending(data.end)}"
+    elif _connected(reply) and journey.reply.error == "timeout":
+        yield "the connection was made, and no answer came by it"
     if journey.reply.error:
         told = _TOLD.get(journey.reply.error, f"got {words.line(journey.reply.error)}")
         yield f"{journey.asker} {told} after {words.seconds(journey.reply.latency_s)}"
+
+
+def _closed(request: Leg | None, back: Leg | None) -> Iterator[str]:
+    """Yield that the machine to which the request came refused it itself, if it did."""
+    if request is None or request.end.kind != "delivered" or back is None or not (request.steps and back.steps):
+        return
+    refuses = "[R" in back.packet or "port unreachable" in back.packet
+    if refuses and back.steps[0].node == request.end.node:
+        yield f"{request.end.node} refused it: nobody listens on port {request.steps[-1].after.dport}"
+
+
+def _connected(reply: Leg | None) -> bool:
+    return reply is not None and reply.end.kind == "delivered" and "[S.]" in reply.packet
 
 
 def _reply(leg: Leg, what: str) -> str:

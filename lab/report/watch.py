@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, assert_never
 
 from lab import words
+from lab.model.journey import whose
 from lab.model.watch import VERSION, FlowChange, Hit, Loss, RuleHits, Seen
 from lab.report import flows
 from lab.report.table import PLAIN, Colour, Look, paint
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lab.model.flow import Flow
+    from lab.model.trace import Tool
     from lab.words import Names
 
 _COLOURS: dict[str, Colour] = {
@@ -29,14 +31,14 @@ _COLOURS: dict[str, Colour] = {
 _WIDTH = len("DESTROY")
 
 
-def line(seen: Seen, names: Names, look: Look = PLAIN, *, width: int = 0) -> str:
+def line(seen: Seen, names: Names, look: Look = PLAIN, *, width: int = 0, usual: Tool | None = None) -> str:
     """Return `10:01:02.000123 node-1 NEW     tcp client-a 10.244.1.3:40212 -> svc/web 10.96.0.10:80, to web-2 ...`.
 
-    The time of day is UTC. `width`: that of a node's name.
+    The time of day is UTC. `width`: that of a node's name. `usual`: what rules are made by; another's are told as such.
     """
     kind = (seen.end if isinstance(seen, RuleHits) else "") or _kind(seen)
     head = f"{words.clock(seen.time_ns)} {seen.node:{width}}"
-    return f"{head} {paint(f'{kind.upper():{_WIDTH}}', _COLOURS[kind], look)} {_text(seen, names)}"
+    return f"{head} {paint(f'{kind.upper():{_WIDTH}}', _COLOURS[kind], look)} {_text(seen, names, usual)}"
 
 
 def _kind(seen: Seen) -> str:
@@ -51,11 +53,11 @@ def _kind(seen: Seen) -> str:
             assert_never(seen)
 
 
-def _text(seen: Seen, names: Names) -> str:
+def _text(seen: Seen, names: Names, usual: Tool | None) -> str:
     match seen:
         case RuleHits():
             of = f", {seen.service}" if seen.service else ""
-            return f"{seen.protocol} {words.direction(seen.original, names)}{of}: {_deeds(seen.hits)}"
+            return f"{seen.protocol} {words.direction(seen.original, names)}{of}: {_deeds(seen.hits, usual)}"
         case FlowChange():
             flow = seen.flow
             parts = {"new": _begun, "update": _changed, "destroy": _ended}[seen.kind](flow, names)
@@ -67,7 +69,7 @@ def _text(seen: Seen, names: Names) -> str:
             assert_never(seen)
 
 
-def _deeds(hits: Sequence[Hit]) -> str:
+def _deeds(hits: Sequence[Hit], usual: Tool | None) -> str:
     """Return `KUBE-SERVICES > KUBE-SVC-X > KUBE-SEP-Y: dnat; KUBE-POSTROUTING: masquerade`.
 
     Of a chain's path what the one before it had as well is left out, and so are base chains that lead elsewhere.
@@ -77,12 +79,14 @@ def _deeds(hits: Sequence[Hit]) -> str:
     for one in hits:
         said = f"mark {one.mark:#x}" if one.deed == "mark" and one.mark is not None else one.deed
         comment = f" ({words.line(one.comment)})" if one.comment and one.deed in ("reject", "drop") else ""
-        same_table = before is not None and (one.family, one.table) == (before.family, before.table)
+        table = (one.tool, one.family, one.table)
+        same_table = before is not None and table == (before.tool, before.family, before.table)
         last = before.path if before is not None and same_table else ()
-        if one.path == last:
+        if same_table and one.path == last:
             parts[-1] += f", {said}{comment}"
         else:
-            parts.append(f"{' > '.join(_way(one.path, last))}: {said}{comment}")
+            foreign = whose(one.tool, usual) if usual else ""
+            parts.append(f"{foreign}{' > '.join(_way(one.path, last))}: {said}{comment}")
         before = one
     return "; ".join(parts)
 
@@ -157,6 +161,7 @@ def _hit(one: Hit) -> dict[str, Any]:
         "deed": one.deed,
         "family": one.family,
         "table": one.table,
+        "tool": one.tool,
         "path": list(one.path),
         "mark": one.mark,
         "rule": one.text,

@@ -224,6 +224,24 @@ def test_what_the_kernel_had_no_room_for_is_counted(inside: Inside) -> None:
     assert came + lost >= 30_000  # the kernel's count has those, too, that were going out
 
 
+def behind_time() -> int:
+    """Return how many frames of the first datagram behind the opening of taps have a later time than it came."""
+    late = 0
+    command.check(["ip", "link", "set", "lo", "up"], netns="")
+    for _ in range(20):
+        with tap.Taps([""], tap.compile_filter("udp")) as taps, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.bind(("127.0.0.1", 0))
+            end.sendto(b"once", end.getsockname())
+            assert end.recv(9) == b"once"
+            came = time.time_ns()
+            late += sum(frame.time_ns > came for frame in taps.read())
+    return late
+
+
+def test_the_first_packet_has_the_time_when_it_came_and_not_when_it_was_read(inside: Inside) -> None:
+    assert inside(behind_time) == 0
+
+
 def to_itself() -> list[str]:
     command.check(["ip", "link", "set", "lo", "up"], netns="")
     with tap.Taps([""], tap.compile_filter("udp")) as taps, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:

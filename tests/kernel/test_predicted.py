@@ -61,7 +61,7 @@ def compared(name: str, mode: str, lab_name: str) -> Seen:
     number, rules, wrong = 0, 0, []
     with session.passing(chosen.cluster, name=lab_name, source=name) as lab:
         for asks, request in requests(lab):
-            evidence = trace.of(lab, request)
+            evidence = trace.of(lab, request, whole=True)
             journey = assemble(evidence)
             found = predicted(journey, evidence)
             number += 1

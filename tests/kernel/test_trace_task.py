@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 import pytest
 
+from lab import session, state, trace
+from lab.model.trace import Evidence
 from lab.report import journey_document
 from tests import commandline
 from tests.kernel.printed import data
@@ -157,6 +162,39 @@ def test_explain_puts_what_was_predicted_beside_it(standing: Invoke) -> None:
     assert read.comparison is not None
     assert read.comparison.agrees
     assert [visit.node for visit in read.comparison.visits] == ["node-1", "node-2"]
+
+
+def test_explain_that_finds_a_difference_says_where_and_ends_with_exit_status_1(
+    standing: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trace.trace
+
+    def without_a_rule(*arguments: Any, **more: Any) -> Evidence:  # noqa: ANN401 - as it was called
+        evidence = whole(*arguments, **more)
+        gone = next(one for one in evidence.events if one.kind == "rule" and one.chain.startswith("KUBE-SVC-"))
+        return replace(evidence, events=tuple(one for one in evidence.events if one is not gone))
+
+    monkeypatch.setattr(trace, "trace", without_a_rule)
+    story = traced(standing("lab.trace", "client-a", "svc/solo", "--explain"), 1)
+    assert "the kernel did not show it" in story
+    done = standing("lab.trace", "client-a", "svc/solo", "--explain", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["comparison"]["agrees"] is False
+
+
+def test_nobody_changes_the_lab_while_it_is_traced(standing: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    of = trace.of
+    busy = []
+
+    def held(lab: session.Standing, *arguments: Any, **more: Any) -> Evidence:  # noqa: ANN401 - as it was called
+        monkeypatch.setattr(state, "PATIENCE_S", 0.0)
+        done = standing("lab.scale", "web", "3")
+        busy.append(done.stderr)
+        return of(lab, *arguments, **more)
+
+    monkeypatch.setattr(trace, "of", held)
+    traced(standing("lab.trace", "client-a", "svc/solo"))
+    assert "another command" in busy[0]
 
 
 # --- what it writes --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from lab import session
+from lab import observe, session, traffic, watch
 from lab.kernel import command, conntrack, flow_events, netns, rule_events, trace_events
+from lab.kernel import trace as recorder
 from lab.model.trace import OWN_TABLE
 from lab.parse import trace
 from lab.session import Standing
@@ -183,7 +185,7 @@ def test_of_iptables_legacy_there_is_one_listener_and_who_comes_second_is_told(l
         done = invoke("lab.watch")
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: in node-1: listening to iptables-legacy's TRACE: ")
-        assert "one listener in a namespace" in done.stderr
+        assert "one listener alone: end the other lab.watch or lab.trace" in done.stderr
         with watching("--no-rules", "--count", "1") as process:
             assert invoke("lab.curl", "client-a", "svc/web").returncode == 0
             assert " NEW " in ended(process)[0]
@@ -296,6 +298,26 @@ def test_who_comes_later_has_a_name(lab: Lab) -> None:
         assert invoke("lab.scale", "web", "3").returncode == 0
         assert invoke("lab.curl", "client-a", "pod/web-3:8080").returncode == 0
         lines(process, lambda line: '"dst_name": "web-3"' in line)
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_is_lost_of_flows_and_of_rules_is_told_and_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recorder, "BUFFER_BYTES", 1)  # as little as the kernel lets it be
+    monkeypatch.setattr(flow_events, "listen", partial(flow_events.listen, buffer_bytes=1))
+    lab = session.attach()
+    request, _ = observe.request(lab.cluster, "client-a", "svc/web", port=None, protocol="tcp")
+    begun = watch.start(lab, ["node-1"], look=None)
+    lab.call(partial(traffic.requests, [request] * 300, concurrency=300))
+    summary = begun.stop()
+    told = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+    lost = Counter[str]()
+    for one in told:
+        if one["type"] == "lost":
+            lost[one["what"]] += one["number"]
+    assert set(lost) == {"conntrack", "rules"}
+    assert summary.lost == lost.total()
 
 
 # --- the sockets themselves ------------------------------------------------------------------------------------------
