@@ -13,33 +13,19 @@ from functools import partial, reduce
 from itertools import islice
 
 from lab import edits, judge, live, observe, words
-from lab.controllers.expect import askers, in_short
-from lab.errors import TopologyError
-from lab.model.address import IPAddress
+from lab.cases import Case, Known, case_or_finding
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
 from lab.model.flow import Flow
 from lab.model.lab import Expectation, Step
-from lab.model.observation import Observation, Resolved
+from lab.model.observation import Observation
 from lab.model.request import Reply, Request
 from lab.model.trace import Evidence
-from lab.parse import target as targets
-from lab.parse.place import Place, places
 from lab.parse.sloppy import parse_duration
 from lab.session import Progress, Standing, silently
 
-SILENCE_S = 1.5
-"""How long to wait, in seconds, where no answer is expected.
-
-An answer takes about a millisecond, and so does a refusal; one that arrives while a system call has the socket may only
-be heard when the SYN is sent again (tcp(7), RFC 6298: after 1 s).
-"""
-
-ANSWER_S = 3.0
-"""How long to wait, in seconds, for an answer that is expected: time to send a SYN again, after 1 s."""
-
-UNREACHABLE_S = 5.0
-"""How long to wait, in seconds, to hear that there is no way: a neighbour is given up after 3 s (arp(7))."""
+AT_ONCE = 1000
+"""So many requests are under way at a time where nothing depends on their order: most of those that fail only wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,45 +41,16 @@ class Verdict:
         return all(finding.holds for findings in self.judged for finding in findings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What has a name in a lab, and a name for each address."""
-
-    places: list[Place]
-    names: Mapping[IPAddress, str]
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> _Known:
-        """Return what is known of a lab as it is now."""
-        return cls(places=places(cluster), names=targets.names(cluster))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """An expectation, or a step of one, ready to be tried: each asker makes its request `count` times."""
-
-    wanted: Expectation | Step
-    requests: tuple[Request, ...]
-    askers: tuple[str, ...]
-    count: int
-    resolved: Resolved
-
-    def in_full(self) -> list[Request]:
-        """Return every request, an asker's one after another."""
-        return [request for request in self.requests for _ in range(self.count)]
-
-    def observation(self, replies: Sequence[Reply], **seen: object) -> Observation:
-        """Return what was observed, given the replies to the requests `in_full`."""
-        names = tuple(name for name in self.askers for _ in range(self.count))
-        return Observation(replies=tuple(replies), askers=names, **seen)  # type: ignore[arg-type] # its fields
-
-
 OnFailure = Callable[[Standing, str, Sequence[tuple[Request, Reply]]], None]
 """Called with the lab as it is then, what was expected of it, and the requests that showed otherwise."""
 
 
 def _unwatched(_lab: Standing, _it: str, _asked: Sequence[tuple[Request, Reply]]) -> None:
     """Look no further at what failed."""
+
+
+Judged = list[tuple[Finding, ...]]
+"""The findings of an expectation, and of each of its steps."""
 
 
 def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched) -> Verdict:
@@ -103,22 +60,32 @@ def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched)
     the lab cannot be asked.
     """
     with live.held(lab, progress) as standing:
-        return _check(standing, progress, on_failure)
+        cluster = standing.cluster
+        meant = [one for one in cluster.spec.expect if judge.applies(one, cluster)]
+        judged = _check(standing, meant, progress, on_failure)
+        return Verdict(
+            judged=tuple(findings for every in judged for findings in every),
+            left_out=tuple(one for one in cluster.spec.expect if one not in meant),
+        )
 
 
-def _check(lab: Standing, progress: Progress, on_failure: OnFailure) -> Verdict:
-    cluster = lab.cluster
-    meant = [one for one in cluster.spec.expect if judge.applies(one, cluster)]
-    together = {number: one for number, one in enumerate(meant) if not _alone(one)}
+def several(lab: Standing, wanted: Sequence[Expectation], progress: Progress) -> list[Judged]:
+    """Judge expectations that need not be the lab's own, as `check` does; return the findings of each, step by step.
+
+    What one names and is not there does not hold.
+    """
+    with live.held(lab, progress) as standing:
+        return _check(standing, wanted, progress, _unwatched)
+
+
+def _check(lab: Standing, wanted: Sequence[Expectation], progress: Progress, on_failure: OnFailure) -> list[Judged]:
+    together = {number: one for number, one in enumerate(wanted) if not _alone(one)}
     judged = _together(lab, together, progress, on_failure)
-    for number, one in enumerate(meant):
+    for number, one in enumerate(wanted):
         if number not in judged:
-            progress("expectations", number, len(meant))
+            progress("expectations", number, len(wanted))
             judged[number] = _in_turn(lab, one, on_failure)
-    return Verdict(
-        judged=tuple(findings for number in sorted(judged) for findings in judged[number]),
-        left_out=tuple(one for one in cluster.spec.expect if one not in meant),
-    )
+    return [judged[number] for number in range(len(wanted))]
 
 
 def _alone(expectation: Expectation) -> bool:
@@ -126,24 +93,21 @@ def _alone(expectation: Expectation) -> bool:
     return bool(expectation.traced or expectation.then or expectation.shares == "one")
 
 
-Judged = list[tuple[Finding, ...]]
-
-
 def _together(
     lab: Standing, wanted: Mapping[int, Expectation], progress: Progress, on_failure: OnFailure
 ) -> dict[int, Judged]:
     """Try expectations at once, and return the findings of each by its number."""
-    known = _Known.of(lab.cluster)
-    cases = {number: _case_or_finding(lab.cluster, one, one, known) for number, one in wanted.items()}
-    to_try = [case for case in cases.values() if isinstance(case, _Case)]
+    known = Known.of(lab.cluster)
+    cases = {number: case_or_finding(lab.cluster, one, one, known) for number, one in wanted.items()}
+    to_try = [case for case in cases.values() if isinstance(case, Case)]
     observed = iter(lab.call(partial(_observe_all, to_try, observe.node_names(lab.cluster), progress)))
     return {
-        number: [_judged(lab, case, next(observed), on_failure) if isinstance(case, _Case) else (case,)]
+        number: [_judged(lab, case, next(observed), on_failure) if isinstance(case, Case) else (case,)]
         for number, case in cases.items()
     }
 
 
-def _judged(lab: Standing, case: _Case, seen: Observation, on_failure: OnFailure) -> tuple[Finding, ...]:
+def _judged(lab: Standing, case: Case, seen: Observation, on_failure: OnFailure) -> tuple[Finding, ...]:
     findings = judge.judge(case.wanted, seen, case.resolved)
     if not all(finding.holds for finding in findings):
         on_failure(lab, case.wanted.it, list(zip(case.in_full(), seen.replies, strict=True)))
@@ -165,7 +129,7 @@ def _in_turn(lab: Standing, expectation: Expectation, on_failure: OnFailure) -> 
         for wanted in parts:
             if isinstance(wanted, Step):
                 lab = _turned(lab, wanted, turn)
-            case = _case_or_finding(lab.cluster, expectation, wanted, _Known.of(lab.cluster))
+            case = case_or_finding(lab.cluster, expectation, wanted, Known.of(lab.cluster))
             if isinstance(case, Finding):
                 judged.append((case,))
                 continue
@@ -190,53 +154,13 @@ def _conditioned(cluster: Cluster, step: Step, now: str) -> Cluster:
     return reduce(lambda old, change: edits.condition(old, *change, now=now), changes, cluster)
 
 
-def _case_or_finding(
-    cluster: Cluster, expectation: Expectation, wanted: Expectation | Step, known: _Known
-) -> _Case | Finding:
-    """Return how to try an expectation or a step; or the finding that what it names is not there (any more)."""
-    try:
-        return _case(cluster, expectation, wanted, known)
-    except TopologyError as error:
-        return Finding(it=wanted.it, what="names", expected="each is there", observed=error.message, holds=False)
-
-
-def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step, known: _Known) -> _Case:
-    asking = askers(cluster, known.places, expectation.from_)
-    requests, endpoints = observe.requests_among(
-        cluster,
-        known.places,
-        asking,
-        expectation.to,
-        port=expectation.port,
-        protocol=expectation.protocol,
-        family=expectation.family,
-    )
-    wanted = in_short(known.places, wanted)
-    timeout_s = {"timeout": SILENCE_S, "any": SILENCE_S, "unreachable": UNREACHABLE_S}.get(wanted.error or "", ANSWER_S)
-    local_port = expectation.local_port or 0
-    resolved = Resolved(
-        addresses={name: targets.sources_among(cluster, known.places, name) for name in judge.names(wanted)},
-        endpoints=endpoints,
-        names=known.names,
-    )
-    return _Case(
-        wanted=wanted,
-        requests=tuple(
-            replace(request, timeout_s=timeout_s, local_port=local_port, size=expectation.size) for request in requests
-        ),
-        askers=tuple(place.short for place in asking),
-        count=1 if local_port else judge.requests_needed(wanted, resolved, askers=len(asking)),
-        resolved=resolved,
-    )
-
-
-def _observe_all(cases: Sequence[_Case], nodes: Sequence[str], progress: Progress) -> list[Observation]:
+def _observe_all(cases: Sequence[Case], nodes: Sequence[str], progress: Progress) -> list[Observation]:
     """Inside the capsule: send every request, then read what the nodes' conntrack holds of the first ones."""
     from lab import traffic  # noqa: PLC0415 - only needed in there
 
     wanted = [request for case in cases for request in case.in_full()]
     progress("requests", 0, len(wanted))
-    replies = iter(traffic.requests(wanted))
+    replies = iter(traffic.requests(wanted, concurrency=AT_ONCE))
     answered = [[next(replies) for _ in case.in_full()] for case in cases]
     progress("requests", len(wanted), len(wanted))
     every = observe.flows_on(nodes) if any(judge.flow_expectations(case.wanted) for case in cases) else ()
@@ -250,7 +174,7 @@ def _own(flows: Sequence[Flow], reply: Reply, request: Request) -> tuple[Flow, .
     return judge.matching(flows, reply, request.address, request.port, request.protocol)
 
 
-def _observe_one(lab: Standing, case: _Case) -> Observation:
+def _observe_one(lab: Standing, case: Case) -> Observation:
     """Send a case's requests, the first one traced if its journey is expected, and look at what came of them."""
     if not case.wanted.traced:
         return lab.call(partial(_observe_untraced, case, observe.node_names(lab.cluster)))
@@ -279,14 +203,14 @@ def _lost(evidence: Evidence) -> str:
     return ", ".join(lost)
 
 
-def _observe_untraced(case: _Case, nodes: Sequence[str]) -> Observation:
+def _observe_untraced(case: Case, nodes: Sequence[str]) -> Observation:
     """Inside the capsule: send a case's requests, then read what the nodes' conntrack holds of the first one."""
     replies = _replies(case)
     every = observe.flows_on(nodes) if judge.flow_expectations(case.wanted) else ()
     return case.observation(replies, flows=_own(every, replies[0], case.requests[0]))
 
 
-def _replies(case: _Case) -> list[Reply]:
+def _replies(case: Case) -> list[Reply]:
     """Send a case's requests; where one pod must give all replies, each asker's first is waited for."""
     from lab import traffic  # noqa: PLC0415 - only needed in there
 

@@ -48,7 +48,7 @@ def output(lab: Standing, place: str, command: str, *, stdin: str = "", timeout_
     `KernelError` if it has not come to its end after `timeout_s` seconds; then it is killed with all that it started.
     """
     enter = _way_in(lab, place)
-    wanted = Command(argv=("sh", "-c", command), stdin=stdin, env=_environment(lab), group=True)
+    wanted = Command(argv=("sh", "-c", command), stdin=stdin, env=environment(lab), group=True)
 
     def inside() -> Done:
         enter()
@@ -58,7 +58,7 @@ def output(lab: Standing, place: str, command: str, *, stdin: str = "", timeout_
 
 
 def _run(lab: Standing, place: str, argv: list[str], extra: dict[str, str]) -> int:
-    env = {**os.environ, **_environment(lab), **extra}
+    env = {**os.environ, **environment(lab), **extra}
     return join.execute(lab.record.keeper, argv, env, enter=_way_in(lab, place))
 
 
@@ -73,7 +73,7 @@ def _way_in(lab: Standing, place: str) -> Callable[[], None]:
     return enter
 
 
-def _environment(lab: Standing) -> dict[str, str]:
+def environment(lab: Standing) -> dict[str, str]:
     """Return what programs in a lab find: an administrator's tools, and Hairpin's own commands, which mean this lab."""
     return {"PATH": f"{search_path()}{os.pathsep}{Path(sys.executable).parent}", "HAIRPIN_LAB": lab.name}
 

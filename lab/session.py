@@ -117,7 +117,13 @@ def up(
 
 @contextmanager
 def passing(
-    cluster: Cluster, *, name: str, source: str, notes: Sequence[str] = (), stays: Callable[[], bool] | None = None
+    cluster: Cluster,
+    *,
+    name: str,
+    source: str,
+    notes: Sequence[str] = (),
+    progress: Progress = silently,
+    stays: Callable[[], bool] | None = None,
 ) -> Iterator[Standing]:
     """Build the lab `name`, give it, and end it with the block, however that ends, unless it `stays` then.
 
@@ -125,7 +131,7 @@ def passing(
     """
     ours = True  # whatever ends `up`, even just behind its end: only one that stood before is somebody else's
     try:
-        standing, ours = up(cluster, name=name, source=source, notes=notes, progress=silently)
+        standing, ours = up(cluster, name=name, source=source, notes=notes, progress=progress)
         if not ours:
             raise TopologyError(
                 f"lab {name!r} stands already; expected another name",

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 BODY_KEPT = 65_536  # bytes of a reply's body that are kept; the rest is read and dropped
 PORTS_KEPT = 2000  # of UDP; as many requests as are ever made for shares, and few of the 28,000 ports
+YOUNG, YOUNG_S = 64, 0.1
+"""At most so many requests are under way that began less than so many seconds ago, however many others are being waited
+for: all that could be answered would else wait for each other, and on a busy machine for longer than their deadline."""
 LINGER_S = 0.2  # for the server to close first, so that TIME_WAIT is kept there and our port is free again
 # Without it a UDP socket hears of refusals only, not of ICMP's other errors (linux/in.h, linux/in6.h; ip(7)).
 RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
@@ -64,7 +67,9 @@ class _Batch:
         self._here = wanted[0].netns
         self._next = 0
         self._flying: dict[int, tuple[int, _Exchange]] = {}
+        self._young: dict[int, _Exchange] = {}
         self._ended: deque[_Exchange] = deque()
+        self._held: list[_Exchange] = []
 
     def run(self) -> list[Reply]:
         """Make all requests and give the replies in their order."""
@@ -77,13 +82,13 @@ class _Batch:
         finally:
             for _number, exchange in self._flying.values():
                 exchange.close()
-            for exchange in self._ended:
+            for exchange in (*self._ended, *self._held):
                 exchange.close()
         return [replies[number] for number in range(len(replies))]
 
     def _start(self) -> Iterator[tuple[int, Reply]]:
         """Start what may start now, and give the replies of what ended at once."""
-        while self._next < len(self._wanted) and len(self._flying) < self._concurrency:
+        while self._next < len(self._wanted) and len(self._flying) < self._concurrency and self._has_room():
             number, asked = self._next, self._wanted[self._next]
             self._next += 1
             if asked.netns != self._here:
@@ -93,15 +98,25 @@ class _Batch:
             reply = exchange.start()
             if reply is None:
                 self._flying[exchange.fd] = number, exchange
+                self._young[exchange.fd] = exchange
                 self._poll.register(exchange.fd, select.EPOLLIN | select.EPOLLOUT)
             else:
                 self._end(exchange)
                 yield number, reply
 
+    def _has_room(self) -> bool:
+        """Return whether one more may begin, for all that those need which have just begun."""
+        begun = time.perf_counter() - YOUNG_S
+        for fd in [fd for fd, exchange in self._young.items() if exchange.started < begun]:
+            del self._young[fd]
+        return len(self._young) < YOUNG
+
     def _turn(self) -> Iterator[tuple[int, Reply]]:
         """Wait for an event or the next deadline, and give the replies of what ended."""
-        patience = min(exchange.deadline for _number, exchange in self._flying.values()) - time.perf_counter()
-        for fd, _events in self._poll.poll(max(0.0, patience)):
+        until = min(exchange.deadline for _number, exchange in self._flying.values())
+        if self._next < len(self._wanted) and len(self._young) >= YOUNG:
+            until = min(until, next(iter(self._young.values())).started + YOUNG_S)
+        for fd, _events in self._poll.poll(max(0.0, until - time.perf_counter())):
             number, exchange = self._flying[fd]
             writing = exchange.writing
             reply = exchange.advance()
@@ -118,16 +133,19 @@ class _Batch:
 
     def _close(self, fd: int) -> None:
         self._poll.unregister(fd)
+        self._young.pop(fd, None)
         self._end(self._flying.pop(fd)[1])
 
     def _end(self, exchange: _Exchange) -> None:
         """Close a socket; one of UDP only later, so that no other gets its port meanwhile: that would be one flow."""
-        if not exchange.keeps_port:
+        if exchange.held:
+            self._held.append(exchange)
+        elif not exchange.keeps_port:
             exchange.close()
-            return
-        self._ended.append(exchange)
-        if len(self._ended) > PORTS_KEPT:
-            self._ended.popleft().close()
+        else:
+            self._ended.append(exchange)
+            if len(self._ended) > PORTS_KEPT:
+                self._ended.popleft().close()
 
 
 class _Exchange:
@@ -144,12 +162,18 @@ class _Exchange:
         self._h11 = h11.Connection(h11.CLIENT)
         self._unsent = b""
         self.fd = self._socket.fileno()
+        self.started = 0.0
         self.deadline = 0.0
 
     @property
     def keeps_port(self) -> bool:
         """Whether the port is the kernel's choice, and in nobody's way if it stays ours for a while."""
         return self._asked.protocol == "udp" and not self._asked.local_port
+
+    @property
+    def held(self) -> bool:
+        """Whether the connection is to stay open."""
+        return self._asked.hold
 
     @property
     def writing(self) -> bool:
@@ -159,8 +183,8 @@ class _Exchange:
     def start(self) -> Reply | None:
         """Connect; must be called in the request's namespace."""
         asked, version = self._asked, self._asked.address.version
-        self._started = time.perf_counter()
-        self.deadline = self._started + asked.timeout_s
+        self.started = time.perf_counter()
+        self.deadline = self.started + asked.timeout_s
         try:
             self._unsent = self._payload()
             if asked.protocol == "udp":
@@ -209,7 +233,8 @@ class _Exchange:
         if asked.protocol == "udp":
             return path.encode().ljust(asked.size)
         host = asked.host or words.socket(asked.address, asked.port)
-        headers = [("Host", host), ("User-Agent", "hairpin"), ("Accept", "*/*"), ("Connection", "close")]
+        headers = [("Host", host), ("User-Agent", "hairpin"), ("Accept", "*/*")]
+        headers.append(("Connection", "keep-alive" if asked.hold else "close"))
         if not asked.size:
             pieces: list[h11.Event] = [h11.Request(method="GET", target=path, headers=headers), h11.EndOfMessage()]
         else:
@@ -246,7 +271,7 @@ class _Exchange:
             elif isinstance(event, h11.EndOfMessage):
                 self._done = self._answered(bytes(self._body))
                 self.deadline = min(self.deadline, time.perf_counter() + LINGER_S)
-                return None if data else self._done
+                return None if data and not self._asked.hold else self._done
             elif event is h11.NEED_DATA:
                 return None
 
@@ -255,4 +280,4 @@ class _Exchange:
         return with_facts(reply)
 
     def _ended(self, error: str) -> Reply:
-        return Reply(error=error, local=self._local, latency_s=time.perf_counter() - self._started)
+        return Reply(error=error, local=self._local, latency_s=time.perf_counter() - self.started)

@@ -191,7 +191,7 @@ OTHER = LAB.replace("nodes: [node-1, node-2]", "network: {podCIDR: 10.0.0.0/16}"
         (POD + "status: {podIP: 10.244.1.2}", "x.yaml:4:17: status.podIP: the address 10.244.1.2 is taken: pod web-1"),
         (POD + "spec: {nodeNam: x}", "x.yaml:4:8: spec.nodeNam: unknown field"),
         (POD + "---\n" + POD, "x.yaml:7:18: metadata.name: there is a Pod 'a' in this file already"),
-        (PROXY, "x.yaml:1:1: kube-proxy's configuration cannot change while the lab stands"),
+        (PROXY, "x.yaml:1:1: kube-proxy's configuration cannot change but for clusterCIDR, detectLocal, "),
         (NODE, "x.yaml:4:7: spec: the pod range of node node-1 cannot change"),
         (OTHER, "spec.network.podCIDR: this is 10.244.0.0/16 in the lab"),
         ("# nothing", "x.yaml: there is nothing in here"),
@@ -199,6 +199,13 @@ OTHER = LAB.replace("nodes: [node-1, node-2]", "network: {podCIDR: 10.0.0.0/16}"
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_its_place(text: str, message: str) -> None:
     assert message in refused(build(), text)
+
+
+def test_of_kube_proxy_s_configuration_what_only_rules_are_made_of_may_change() -> None:
+    text = PROXY.replace("mode: nftables", "clusterCIDR: 10.0.0.0/8\niptables: {masqueradeAll: true}")
+    old = build()
+    found = edits.apply(old, text, "x.yaml").proxy
+    assert (found.mode, found.cluster_cidr, found.iptables.masquerade_all) == (old.proxy.mode, "10.0.0.0/8", True)
 
 
 def test_a_mistake_in_what_stands_is_said_with_the_object_s_name() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab import judge
+from lab import judge, shares
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
 from lab.model.flow import Flow, Tuple
@@ -295,3 +295,32 @@ def test_a_flow_that_two_nodes_see_alike_belongs_on_both() -> None:
 
 def test_nothing_is_matched_to_a_request_whose_own_socket_is_unknown() -> None:
     assert judge.matching([flow()], Reply(error="timeout"), VIP, 80) == ()
+
+
+def test_any_error_holds_where_any_is_expected_and_an_answer_does_not() -> None:
+    for error in ("refused", "timeout", "unreachable", "reset"):
+        assert only(judged(expect(error="any"), reply(error=error))).holds
+    assert not only(judged(expect(error="any"), reply(error="timeout"), reply())).holds
+
+
+def test_some_shares_are_asked_for_until_no_pod_can_have_been_left_out() -> None:
+    assert judge.requests_needed(expect(shares="some"), RESOLVED) == shares.requests_to_reach(2)
+    one = expect(shares="some", answer={"by": ["web-1"]})
+    assert judge.requests_needed(one, RESOLVED) == shares.requests_to_reach(2)
+
+
+def test_some_shares_hold_when_each_named_pod_answered_whatever_became_of_the_rest() -> None:
+    silence = reply(error="timeout")
+    wanted = expect(shares="some", answer={"by": ["web-2"], "source": "client-a"})
+    found = judged(wanted, reply("web-2"), silence, silence)
+    assert all(finding.holds for finding in found.values())
+    assert found["shares"].observed == "web-2 1 and timeout 2"
+    assert not judged(wanted, reply("web-1"), silence)["shares"].holds
+    assert not judged(expect(shares="some"), reply("web-2"), silence)["shares"].holds
+
+
+def test_of_some_shares_the_source_is_that_of_the_named_pods_alone() -> None:
+    wanted = expect(shares="some", answer={"by": ["web-2"], "source": "client-a"})
+    hidden = replace(reply("web-1"), source=(NODE_1, 4000))
+    assert judged(wanted, reply("web-2"), hidden)["source"].holds
+    assert not judged(wanted, replace(reply("web-2"), source=(NODE_1, 4000)))["source"].holds

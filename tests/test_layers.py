@@ -14,15 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 # know nothing of Kubernetes. Middle: where deciding meets doing. Front: arguments and printing, and
 # what pytest calls.
 PURE = {
-    "controllers", "edits", "journey", "judge", "model", "parse", "picture", "plan", "proxy", "report", "shares",
-    "words",
+    "controllers", "edits", "exercise", "journey", "judge", "model", "parse", "picture", "plan", "proxy", "report",
+    "shares", "words",
 }  # fmt: skip
 KERNEL = {"kernel"}
 MIDDLE = {
-    "api", "bugreport", "build", "capture", "catalogue", "check", "curl", "enter", "evidence", "gallery", "graph",
-    "installed", "keeper", "live", "loaded", "logbook", "messages", "observe", "programs", "running", "serve",
-    "session", "snapshot", "state", "sync", "taps", "topology", "trace", "tracing", "traffic", "watch",
-    "watching",
+    "api", "attempts", "bugreport", "build", "capture", "cases", "catalogue", "changes", "check", "curl", "enter",
+    "evidence", "gallery", "graph", "handed_in", "installed", "keeper", "keyboard", "learner", "live", "loaded",
+    "logbook", "messages", "observe", "programs", "progress", "running", "serve", "session", "snapshot", "state",
+    "sync", "taps", "topology", "trace", "traced_rules", "tracing", "traffic", "verify", "watch", "watching",
+    "workshop",
 }  # fmt: skip
 FRONT = {"cli", "plugin"}
 ALL = PURE | KERNEL | MIDDLE | FRONT

@@ -1,4 +1,4 @@
-"""What is installed: the types, the plugin and the topologies come along."""
+"""What is installed: the types, the plugin, topologies and exercises come along."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def test_the_wheel_has_types_and_topologies(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_types_topologies_and_exercises(wheel: zipfile.ZipFile) -> None:
     files = set(wheel.namelist())
     assert {"lab/py.typed", "lab/api/__init__.py", "lab/plugin.py", "lab/topologies/clusterip/lab.yaml"} <= files
+    assert "lab/exercises/03-hairpin/hairpin-port-off/break.sh" in files
 
 
 def test_pytest_finds_the_plugin_and_a_shell_the_command(wheel: zipfile.ZipFile) -> None:

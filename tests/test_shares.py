@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from lab.shares import FALSE_ALARM, REQUESTS_MAX, bounds, requests_needed
+from lab.shares import FALSE_ALARM, REQUESTS_MAX, bounds, requests_needed, requests_to_reach
 
 
 def pmf(count: int, requests: int, p: Fraction) -> Fraction:
@@ -83,3 +83,13 @@ def test_requests_needed_and_bounds_take_no_time_that_a_user_would_notice() -> N
     for endpoints in (2, 16, 500):
         bounds(endpoints, requests_needed(endpoints))
     assert time.process_time() - begin < 0.2
+
+
+@pytest.mark.parametrize("endpoints", [2, 3, 4, 8, 50])
+def test_so_many_requests_leave_no_endpoint_out_but_by_a_millionth_chance(endpoints: int) -> None:
+    def left_out(requests: int) -> float:
+        return float(endpoints * (1 - 1 / endpoints) ** requests)
+
+    number = requests_to_reach(endpoints)
+    assert left_out(number) <= FALSE_ALARM < left_out(number - 1)
+    assert requests_to_reach(1) == 1

@@ -183,7 +183,7 @@ def test_packets_whose_flow_never_comes_are_forgotten() -> None:
 @pytest.mark.parametrize("first", [0, 7])
 def test_a_packet_is_one_although_the_rules_of_one_tool_alone_tell_its_entry(first: int) -> None:
     packets = Packets()
-    legacy = {"marked_before": True, "id": 0}
+    legacy: dict[str, Any] = {"marked_before": True, "id": 0}
     packets.take(event(*WAY[0], packet=packet(ASKS), ct_id=first, **({} if first else legacy)), BOOK)
     packets.take(event(*WAY[0], packet=packet(ASKS), ct_id=7 - first, **(legacy if first else {})), BOOK)
     assert len(packets._events) == 1

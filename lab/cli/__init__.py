@@ -10,7 +10,24 @@ from typing import NoReturn
 from invoke import Collection, Program
 
 import lab
-from lab.cli import bench, capture, foreign, gallery, graph, inside, labs, objects, proxy, rules, trace, watch
+from lab.cli import (
+    attend,
+    bench,
+    capture,
+    exercise,
+    foreign,
+    gallery,
+    graph,
+    inside,
+    labs,
+    learn,
+    objects,
+    proxy,
+    results,
+    rules,
+    trace,
+    watch,
+)
 
 namespace = Collection()
 namespace.add_collection(
@@ -28,29 +45,45 @@ namespace.add_collection(
         *gallery.every(),
     )
 )
+namespace.add_collection(Collection("exercise", *learn.every(), *attend.every(), *results.every(), *exercise.every()))
 namespace.add_collection(Collection("bench", *bench.every()))
 namespace.add_collection(Collection("proxy", *proxy.every()))
+
+
+OR_ALL = "exercise.verify"
+"""The task whose argument may be left out, if --all is there."""
 
 
 def main() -> NoReturn:
     """Run the console script `hairpin`: the same tasks, from any folder."""
     program = Program(name="hairpin", binary="hairpin", namespace=namespace, version=lab.__version__)
-    program.run([sys.argv[0], "--write-pyc", *_help_first(sys.argv[1:])])  # see tasks.py
+    program.run([sys.argv[0], "--write-pyc", *_as_invoke_wants(sys.argv[1:])])  # see tasks.py
     sys.exit(0)
 
 
 def mind_help() -> None:
-    """Start this `invoke` again with --help before the task, if it was typed behind."""
+    """Start this `invoke` again with the words that it wants, if others were typed."""
     words = sys.argv[1:]
-    if words != _help_first(words):
+    if words != _as_invoke_wants(words):
         begin = sys.orig_argv[1 : len(sys.orig_argv) - len(words)]
-        os.execv(sys.executable, [sys.executable, *begin, *_help_first(words)])  # noqa: S606 - no shell
+        os.execv(sys.executable, [sys.executable, *begin, *_as_invoke_wants(words)])  # noqa: S606 - no shell
 
 
-def _help_first(words: Sequence[str]) -> list[str]:
-    """Return what asks for a task's help the way invoke wants it, if --help stands behind the task.
+_ABOUT = {"-l", "--list", "-h", "--help", "--complete"}
 
-    There invoke takes it for an argument that is still missing.
+
+def _as_invoke_wants(words: Sequence[str]) -> list[str]:
+    """Return a command line as invoke understands it.
+
+    `exercise` alone is a task: invoke's own way, a default task of the collection, makes its list too wide to be read.
+    --help goes before the task: behind it invoke takes it for an argument that is still missing. And no argument may be
+    missing that has no flag: one that --all stands for is empty.
     """
+    if words[-1:] == ["exercise"] and not any(word in namespace.task_names or word in _ABOUT for word in words):
+        return [*words[:-1], "exercise.resume"]
     first = next((number for number, word in enumerate(words) if word in namespace.task_names), len(words))
-    return [*words[:first], "--help", words[first]] if "--help" in words[first:] else list(words)
+    if "--help" in words[first:]:
+        return [*words[:first], "--help", words[first]]
+    if words[first : first + 1] == [OR_ALL] and "--all" in words[first:] and words[first + 1].startswith("-"):
+        return [*words[: first + 1], "", *words[first + 1 :]]
+    return list(words)

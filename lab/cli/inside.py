@@ -44,7 +44,7 @@ def curl(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     lab: str = "",
     json: bool = False,
 ) -> None:
-    """Send requests: who answers, seeing whom, or why nobody does.
+    """Send requests: who answers, seeing whom, or why nobody.
 
     Shows the status or the errno, the pod that answered, the source address that it saw and the latency; of several
     requests also the share of each endpoint. Exit status 1 if one was not answered.

@@ -179,7 +179,7 @@ def list_(_: Context, json: bool = False) -> None:
 
 @command(help={"lab": LAB, "json": JSON})
 def status(_: Context, lab: str = "", json: bool = False) -> None:
-    """Show nodes, pods, Services and endpoints, and their health.
+    """Show nodes, pods, Services, endpoints, and their health.
 
     Exit status 1 if a pod does not answer on one of its ports.
     """

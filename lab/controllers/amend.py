@@ -149,10 +149,9 @@ def _goes(one: Object, key: Key, gone: frozenset[Key]) -> bool:
 
 def _check_fixed(at: int, old: Object, new: Object, out: Mistakes) -> None:
     """Report a change of what cannot change while a lab stands."""
-    if isinstance(old, KubeProxyConfiguration) and isinstance(new, KubeProxyConfiguration):
-        filled = new if new.cluster_cidr else replace(new, cluster_cidr=old.cluster_cidr)
-        if filled != old:
-            out.add(at, (), f"kube-proxy's configuration cannot change {_STAYS}")
+    if isinstance(old, KubeProxyConfiguration) and new != _with_rules_of(old, new):
+        free = "clusterCIDR, detectLocal, detectLocalMode and masqueradeAll"
+        out.add(at, (), f"kube-proxy's configuration cannot change but for {free} {_STAYS}")
     if isinstance(old, Node) and isinstance(new, Node):
         parts: tuple[tuple[Path, object, object], ...] = (
             (("spec",), pod_cidrs(old), pod_cidrs(new)),
@@ -162,6 +161,20 @@ def _check_fixed(at: int, old: Object, new: Object, out: Mistakes) -> None:
             if was != now:
                 what = "pod range" if path == ("spec",) else "address"
                 out.add(at, path, f"the {what} of node {old.metadata.name} cannot change {_STAYS}")
+
+
+def _with_rules_of(old: KubeProxyConfiguration, new: Object) -> Object:
+    """Return `old` with what only rules are made of from `new`: these are written anew, as when kube-proxy restarts."""
+    if not isinstance(new, KubeProxyConfiguration):
+        return old
+    return replace(
+        old,
+        cluster_cidr=new.cluster_cidr,
+        detect_local=new.detect_local,
+        detect_local_mode=new.detect_local_mode,
+        iptables=replace(old.iptables, masquerade_all=new.iptables.masquerade_all),
+        nftables=replace(old.nftables, masquerade_all=new.nftables.masquerade_all),
+    )
 
 
 def _gone_pods(cluster: Cluster, objects: Mapping[int, Object], edit: Edit) -> list[Pod]:

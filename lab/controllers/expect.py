@@ -53,6 +53,11 @@ def read(cluster: Cluster, said: dict[str, Any]) -> Expectation:
     return one
 
 
+def judge(cluster: Cluster, one: Expectation, path: Path, out: Mistakes) -> None:
+    """Report what an expectation, which stands at `path` of another document, names and means nothing in a lab."""
+    _expectation(_meant(cluster, one.when), places(cluster), one, path, out)
+
+
 def _meant(cluster: Cluster, when: When) -> Cluster:
     """Return the lab that an expectation is for: how it is wired decides which interfaces a node has."""
     network = cluster.spec.network
@@ -111,6 +116,13 @@ def _expectation(cluster: Cluster, known: list[Place], one: Expectation, path: P
     if one.size and any(part.shares or (part.answer and (part.answer.by or part.answer.source)) for part in every):
         text = "who answers with so many bytes is not known; expected neither `by` nor `source` nor `shares`"
         out.add(LAB, (*path, "size"), text)
+    if one.connections and (
+        one.local_port or one.protocol == "udp" or any(part.shares or part.traced for part in every)
+    ):
+        text = (
+            "several connections are TCP's, from ports of their own, and each must be answered; expected nothing else"
+        )
+        out.add(LAB, (*path, "connections"), text)
     if one.answer and one.answer.again is not None:
         out.add(LAB, (*path, "answer", "again"), "nothing was asked before; expected it in a step of `then`")
     _outcome(cluster, known, one, path, out)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from lab.controllers.services import given_ips, wants_health_port, wants_node_ports
 from lab.model.cluster import headless, node_addresses, pod_addresses, pod_cidrs
 from lab.model.kubernetes import Node, NodeStatus, Pod, Service
+from lab.model.proxy_config import KubeProxyConfiguration
 
 if TYPE_CHECKING:
     from lab.model.kubernetes import Object, ServicePort, ServiceSpec
@@ -29,6 +30,8 @@ def keep(old: _Kind, new: _Kind) -> _Kind:
         kept = _service(old, new)
     elif isinstance(old, Node) and isinstance(new, Node):
         kept = _node(old, new)
+    elif isinstance(old, KubeProxyConfiguration) and isinstance(new, KubeProxyConfiguration):
+        kept = replace(new, mode=new.mode or old.mode, cluster_cidr=new.cluster_cidr or old.cluster_cidr)
     return cast("_Kind", kept)
 
 

@@ -24,6 +24,7 @@ NetError = Literal["refused", "timeout", "unreachable", "reset"]
 Failure = Literal["refused", "timeout", "unreachable", "reset", "any"]
 MarkHook = Literal["prerouting", "input", "forward", "output", "postrouting"]
 Condition = Literal["ready", "unready", "terminating"]
+MOST_CONNECTIONS = 500
 MOST_BYTES = 1 << 20
 """Of an expectation's `size`; a request keeps what it sends in memory."""
 
@@ -199,7 +200,8 @@ class Step(Outcome, frozen=True, kw_only=True):
 class Expectation(Outcome, frozen=True, kw_only=True):
     """One request and what must come of it; `then` is what must come of it later.
 
-    `size`: so many bytes are sent, and so many must come back (who sent them is not known then).
+    `size`: so many bytes are sent, and so many must come back (who sent them is not known then). `connections`: so many
+    of an asker at once, each of which stays open until the last one is answered.
     """
 
     it: str
@@ -210,6 +212,7 @@ class Expectation(Outcome, frozen=True, kw_only=True):
     local_port: Port | None = None
     family: Literal["ipv4", "ipv6"] | None = None
     size: Annotated[int, Meta(ge=0, le=MOST_BYTES)] = 0
+    connections: Annotated[int, Meta(ge=0, le=MOST_CONNECTIONS)] = 0
     when: When = When()
     then: tuple[Step, ...] = ()
 

@@ -15,7 +15,8 @@ Transport = Literal["tcp", "udp"]
 class Request:
     """One request from the namespace `netns` to `address`:`port`: HTTP over TCP, or one UDP datagram.
 
-    `size`: with so many bytes, for as many; `path` is then that which gives them.
+    `size`: with so many bytes, for as many; `path` is then that which gives them. `hold`: its connection stays open
+    until all requests made with it are over.
     """
 
     netns: str
@@ -27,6 +28,7 @@ class Request:
     local_port: int = 0
     timeout_s: float = 5.0
     size: int = 0
+    hold: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
-"""The JSON Schema of a topology's documents, for editors, made from the Structs of lab.model.
+"""The JSON Schemas of a topology's documents and of exercise.yaml, for editors, made from the Structs of lab.model.
 
-It lies in lab/schema/; a test compares, `scripts/update-goldens` writes. An editor's YAML server takes it from a first
+They lie in lab/schema/; a test compares, `scripts/update-goldens` writes. An editor's YAML server takes it from a first
 line such as `# yaml-language-server: $schema=../../lab/schema/hairpin.v1alpha1.json` and applies it to each document.
 """
 
@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from lab.model.address import IPAddress, IPNetwork
+from lab.model.exercise import ExerciseFile
 from lab.model.ignored import IGNORED
 from lab.parse.topology import KINDS
 from lab.parse.values import REASONS
 
 FILE = "hairpin.v1alpha1.json"
+EXERCISE = "exercise.v1alpha1.json"
 _REF = "#/$defs/{name}"
 _UNUSED = {"description": "Kubernetes knows this field; Hairpin reads over it."}
 
@@ -63,9 +65,24 @@ def schema() -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    """Return the schema as the file holds it."""
-    return json.dumps(schema(), indent=2) + "\n"
+def exercise() -> dict[str, Any]:
+    """Return the schema of exercise.yaml."""
+    _, parts = msgspec.json.schema_components([ExerciseFile], schema_hook=_address, ref_template=_REF)
+    for part in _structs({ExerciseFile}):
+        _close(parts[part.__name__], part)
+    whole = parts.pop(ExerciseFile.__name__)
+    whole["required"] = ["apiVersion", "kind", *whole["required"]]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **whole,
+        "title": "An exercise of Hairpin",
+        "$defs": dict(sorted(parts.items())),
+    }
+
+
+def text(of: dict[str, Any]) -> str:
+    """Return a schema as its file holds it."""
+    return json.dumps(of, indent=2) + "\n"
 
 
 def _address(kind: type) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lab.model.address import IPAddress
     from lab.model.cluster import Cluster
     from lab.model.kubernetes import Deployment, EndpointSlice, Node, Pod, Service, ServiceCIDR
+    from lab.model.proxy_config import KubeProxyConfiguration
     from lab.model.status import ServiceRow
 
     One = Deployment | EndpointSlice | Node | Pod | Service | ServiceCIDR
@@ -50,6 +51,7 @@ def data(old: Cluster, new: Cluster) -> list[Row]:
         *_rows("Service", old.services, new.services, told.tell, told.same),
         *_rows("EndpointSlice", _given(old), _given(new), _other),
         *_rows("ServiceCIDR", old.service_cidrs, new.service_cidrs, _other),
+        *_proxy(old, new),
         *_lab(old, new),
     ]
 
@@ -145,7 +147,7 @@ def _other(old: EndpointSlice | ServiceCIDR | None, new: EndpointSlice | Service
     return "created" if old is None else _changed(old, new)
 
 
-def _changed(old: One, new: One) -> str:
+def _changed(old: One | KubeProxyConfiguration, new: One | KubeProxyConfiguration) -> str:
     """Return that an object changed, and which of its fields did: `changed (type, ports)`."""
     names = [
         name
@@ -167,6 +169,12 @@ def _clients(old: Cluster, new: Cluster) -> Iterator[Row]:
         if client.name not in known:
             what = f"created: {_list(client.addresses)}"
             yield {"kind": "client", "name": client.name, "change": "created", "what": what}
+
+
+def _proxy(old: Cluster, new: Cluster) -> Iterator[Row]:
+    if old.proxy != new.proxy:
+        what = _changed(old.proxy, new.proxy)
+        yield {"kind": old.proxy.kind, "name": "of every node", "change": "changed", "what": what}
 
 
 def _lab(old: Cluster, new: Cluster) -> Iterator[Row]:

@@ -90,7 +90,15 @@ QUICK = {"test_build", "test_capsule", "test_loaded", "test_reach", "test_traffi
 """The modules that `scripts/test --quick` runs of this folder; each takes seconds."""
 
 
-ONCE = {"test_check", "test_classic", "test_gallery", "test_oracle_nftables", "test_proxy_render", "test_walk"}
+ONCE = {
+    "test_check",
+    "test_classic",
+    "test_exercise_verify",
+    "test_gallery",
+    "test_oracle_nftables",
+    "test_proxy_render",
+    "test_walk",
+}
 """The modules whose outcome does not depend on who runs them; test_oracle loads rules as every user. So it is with what
 is about one topology: README.md's commands are run as every user."""
 

@@ -114,6 +114,46 @@ def resetting() -> Iterator[None]:
         yield
 
 
+COUNTS = 98  # the port that answers with how many bytes it was sent, and how many connections are open
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    def count(ready: Callable[[], None]) -> None:
+        netns.enter("server")
+        with socket.create_server(("", COUNTS)) as listener:
+            ready()
+            taken: list[socket.socket] = []
+            while True:
+                taken.append(listener.accept()[0])
+                head, _, body = _request(taken[-1])
+                sent = f"{len(body)} {1 + sum(_is_open(one) for one in taken[:-1])} {head.split(b' ')[0].decode()}"
+                reply = f"HTTP/1.1 200 OK\r\nContent-Length: {len(sent)}\r\n\r\n{sent}"
+                taken[-1].sendall(reply.encode())
+                if b"Connection: close" in head:
+                    taken[-1].shutdown(socket.SHUT_WR)
+
+    with child(count):
+        yield
+
+
+def _request(taken: socket.socket) -> tuple[bytes, bytes, bytes]:
+    data = b""
+    while True:
+        head, end, body = data.partition(b"\r\n\r\n")
+        length = next((int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")), 0)
+        if end and len(body) >= length:
+            return head, end, body
+        data += taken.recv(65_536)
+
+
+def _is_open(taken: socket.socket) -> bool:
+    try:
+        return taken.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True
+
+
 FAILURES = (
     (replace(ASK, port=81), "refused"),
     (replace(ASK, address=SERVER6, port=81), "refused"),
@@ -262,6 +302,31 @@ def test_of_a_long_body_the_beginning_is_kept(inside: Inside) -> None:
     reply = inside(observe)
     assert reply.answered
     assert len(reply.body) == traffic.BODY_KEPT
+
+
+def test_so_many_bytes_are_sent_and_as_many_come_back(inside: Inside) -> None:
+    def observe() -> list[Reply]:
+        wire()
+        with serving(WEB), counting():
+            udp = replace(ASK, protocol="udp", size=1200)
+            return traffic.requests([replace(ASK, port=COUNTS, size=60_000), replace(ASK, size=60_000), udp])
+
+    sent, back, udp = inside(observe)
+    assert sent.body.split() == ["60000", "1", "POST"]
+    assert [len(reply.body) for reply in (back, udp)] == [60_000, 1200]
+
+
+def test_a_connection_that_is_held_stays_open_until_the_last_request_is_over(inside: Inside) -> None:
+    def observe() -> list[Reply]:
+        wire()
+        with counting():
+            asked = replace(ASK, port=COUNTS)
+            held = traffic.requests([replace(asked, hold=True)] * 4, concurrency=1)
+            return held + traffic.requests([asked] * 2, concurrency=1)
+
+    replies = inside(observe)
+    assert [reply.body.split()[1] for reply in replies] == ["1", "2", "3", "4", "1", "1"]
+    assert max(reply.latency_s for reply in replies) < traffic.LINGER_S
 
 
 def test_a_path_that_http_cannot_carry_is_an_error_and_not_an_exception(inside: Inside) -> None:

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Masquerade everything.
+hairpin lab.apply /dev/stdin > /dev/null <<END
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clusterCIDR: $pod_cidr
+iptables: {masqueradeAll: true}
+END

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Make the bridge promiscuous.
+ip -n "$node" link set cbr0 promisc on

@@ -1,0 +1,162 @@
+"""The task `exercise.watch`: check whenever something was changed; keys do the rest."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from invoke import Context  # noqa: TC002 - invoke reads the annotation
+
+from lab.cli import learn
+from lab.cli.output import clear_progress, note, progress
+from lab.cli.task import command
+from lab.errors import LabError, TopologyError
+
+if TYPE_CHECKING:
+    from lab.attempts import Sitting
+    from lab.changes import Changes
+    from lab.keyboard import Keys
+
+# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
+# ruff: noqa: PLC0415
+
+T = TypeVar("T")
+
+_IN_STATE = {"links", "rules"}
+"""Of these changes a lab's state tells whether they have left anything."""
+
+_QUIET_S = 0.4
+"""A command often changes several things: it is checked when there was no change for so long, in seconds."""
+
+
+@command()
+def watch(_: Context) -> None:
+    """Check the present exercise whenever something changes.
+
+    What changes rules, links, routes, sysctls or flows in the lab, from whatever terminal. Keys: n next, h hint, l
+    list, r check now, x reset, q quit.
+    """
+    from lab import attempts, changes, keyboard
+
+    sitting: Sitting | None = attempts.present(attempts.course())
+    with keyboard.keys() as keys:
+        while sitting:
+            with changes.Changes(sitting.standing) as heard:
+                sitting = _attend(heard, keys)
+
+
+def _attend(heard: Changes, keys: Keys) -> Sitting | None:
+    """Check one exercise until a key leads to another sitting, which is returned, or to the end: None."""
+    solved = _check(heard)
+    sources: list[Keys | Changes] = [keys, heard]
+    state = heard.state()
+    while True:
+        _prompt(solved=solved)
+        if heard in select.select(sources, [], [])[0]:
+            solved, state = _follow(heard, solved=solved, state=state)
+            keys.forget()
+            continue
+        match keys.pressed():
+            case "q" | "" | "\x04":
+                return None
+            case "r":
+                solved, state = _check(heard), heard.state()
+                keys.forget()
+            case "l":
+                learn.show_course()
+            case "h":
+                _tried(_hint)
+            case "x" | "n" as key if key == "x" or solved:
+                other = _tried(_reset if key == "x" else _next)
+                keys.forget()
+                if other:
+                    return other
+            case "n":
+                note("not solved yet; `invoke exercise.next --skip` leaves it")
+
+
+def _prompt(*, solved: bool) -> None:
+    keys = ["n next"] * solved + ["h hint", "l list", "r check now", "x reset", "q quit"]
+    note(f"\n[{'  '.join(keys)}]")
+
+
+def _follow(heard: Changes, *, solved: bool, state: str) -> tuple[bool, str]:
+    """Check, if what was heard has changed anything; return whether it is solved, and the lab's state now."""
+    kinds = _changed(heard)
+    if kinds <= _IN_STATE and heard.state() == state:  # kube-proxy has written the same rules anew, for example
+        return solved, state
+    note(f"{' and '.join(sorted(kinds))} changed")
+    return _check(heard), heard.state()
+
+
+def _changed(heard: Changes) -> set[str]:
+    """Return what has changed when nothing more changes for a moment; raises `TopologyError` if the lab has ended."""
+    kinds: set[str] = set()
+    while True:
+        new = heard.heard()
+        if new is None:
+            raise TopologyError("the lab has ended", hint="build it anew, broken as at first: invoke exercise.reset")
+        kinds |= new
+        if not select.select([heard], [], [], _QUIET_S)[0]:
+            return kinds
+
+
+def _check(heard: Changes) -> bool:
+    """Check, and once more if somebody changed something meanwhile; return whether the exercise is solved."""
+    solved = False
+    for _ in range(2):
+        heard.heard()
+        before = heard.state()
+        note("checking ...")
+        solved = _tried(_verdict) or False
+        meanwhile = heard.heard() or frozenset()
+        # kube-proxy writes its rules anew in each check: what counts is whether all is as it was.
+        if "sysctls" not in meanwhile and heard.state() == before:
+            break
+        note("something was changed meanwhile")
+    return solved
+
+
+def _tried(deed: Callable[[], T]) -> T | None:
+    """Return what a deed returns; None if it could not be done, which was said."""
+    try:
+        return deed()
+    except LabError as error:
+        clear_progress()
+        note(f"error: {error}")
+        return None
+
+
+def _verdict() -> bool:
+    from lab import attempts, learner
+
+    sitting = attempts.present(attempts.course())
+    verdict, found = learner.check(sitting, progress)
+    clear_progress()
+    learn.show_verdict(verdict, found, bad_only=True)
+    return verdict.holds
+
+
+def _hint() -> None:
+    from lab import attempts
+
+    learn.show_hint(attempts.course(), None)
+
+
+def _reset() -> Sitting:
+    from lab import attempts
+
+    note("building the lab anew ...")
+    return learn.show_sitting(attempts.reset(attempts.course(), progress))
+
+
+def _next() -> Sitting | None:
+    from lab import attempts
+
+    return learn.go_on(attempts.course(going_on=True), skip=False)
+
+
+def every() -> Sequence[Any]:
+    """Return this task."""
+    return (watch,)

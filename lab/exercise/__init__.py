@@ -1,0 +1,1 @@
+"""Exercises: what is decided about them, without touching anything."""

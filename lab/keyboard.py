@@ -1,0 +1,60 @@
+"""Single keys of the terminal, without Enter; whatever ends us, the terminal is left as it was found."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from lab.errors import TopologyError
+
+_FD = 0
+
+
+class Keys:
+    """The keys that are pressed; what is waited for is its `fileno`."""
+
+    def fileno(self) -> int:
+        """Return what is readable when a key was pressed."""
+        return _FD
+
+    def pressed(self) -> str:
+        """Return a key, in lower case; "" if the terminal has gone."""
+        try:
+            return os.read(_FD, 1).decode(errors="replace").lower()
+        except OSError:
+            return ""
+
+    def forget(self) -> None:
+        """Forget what was pressed until now: it was not meant for what comes."""
+        with suppress(termios.error):
+            termios.tcflush(_FD, termios.TCIFLUSH)
+
+
+@contextmanager
+def keys() -> Iterator[Keys]:
+    """Give the keys of the terminal; raises `TopologyError` if standard input is none.
+
+    Ctrl-C and Ctrl-Z mean what they always do; whoever comes back from the background reads keys again.
+    """
+    if not sys.stdin.isatty():
+        raise TopologyError("standard input is no terminal", hint="`invoke exercise.check` checks once")
+    before = termios.tcgetattr(_FD)
+
+    def again(*_: object) -> None:
+        with suppress(termios.error, OSError):
+            if os.tcgetpgrp(_FD) == os.getpgrp():  # `bg` also sends SIGCONT
+                tty.setcbreak(_FD)
+
+    handler = signal.signal(signal.SIGCONT, again)
+    try:
+        tty.setcbreak(_FD)
+        yield Keys()
+    finally:
+        signal.signal(signal.SIGCONT, handler)
+        with suppress(termios.error):  # the terminal may have gone
+            termios.tcsetattr(_FD, termios.TCSADRAIN, before)

@@ -1,0 +1,84 @@
+"""What came of a check of an exercise, and of a proof that the exercise itself is as it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lab.model.finding import Finding
+
+State = Literal["green", "red", "untried"]
+Stage = Literal["before", "broken", "wrong", "solve"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellSeen:
+    """A cell of the matrix, or a probe, and how it was found: `untried` where what it needs is red.
+
+    `findings`: of each expectation, and each of its steps.
+    """
+
+    name: str
+    it: str
+    state: State
+    findings: tuple[tuple[Finding, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a check found. `stable`: a second look found the same; the cells are those of the last look.
+
+    `costs`: what a fix that passed costs, in sentences.
+    """
+
+    cells: tuple[CellSeen, ...]
+    stable: bool = True
+    costs: tuple[str, ...] = ()
+
+    @property
+    def red(self) -> tuple[str, ...]:
+        """The names of what is red."""
+        return tuple(cell.name for cell in self.cells if cell.state == "red")
+
+    @property
+    def holds(self) -> bool:
+        """Whether all is green, and stays so."""
+        return self.stable and all(cell.state == "green" for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One proof of an exercise, in a lab of its own: what was tried, what is wrong with it, how long it took.
+
+    `script`: the fix that was tried. `seed`: what the variables were drawn with. `wrong`: "" if it is as the exercise
+    says; `cells`: those that tell why. `costs`: what the fix was found to cost.
+    """
+
+    stage: Stage
+    seed: int
+    script: str = ""
+    wrong: tuple[str, ...] = ()
+    cells: tuple[CellSeen, ...] = ()
+    costs: tuple[str, ...] = ()
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verified:
+    """An exercise and its proofs; or why it was not tried; or mistakes that no trial is needed to see."""
+
+    exercise: str
+    trials: tuple[Trial, ...] = ()
+    mistakes: tuple[str, ...] = ()
+    not_tried: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.mistakes and not any(trial.wrong for trial in self.trials)
+
+    @property
+    def took_s(self) -> float:
+        """The seconds of all its trials, as if one came after the other."""
+        return sum(trial.took_s for trial in self.trials)

@@ -1,0 +1,366 @@
+"""A learner takes exercises: from the ticket to the pass with ordinary tools, and whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import termios
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pexpect
+import pytest
+
+from lab import attempts, state
+from lab import progress as file
+from lab.model.progress import Attempt
+
+from .conftest import ROOT, Invoke, invocation
+
+Terminal: TypeAlias = "pexpect.spawn[str]"
+EXERCISE = "ip-forward-off"
+KEYS = "q quit]"
+
+
+QUIZ = """
+apiVersion: hairpin/v1alpha1
+kind: Exercise
+metadata: {name: NAME}
+spec:
+  title: Where is it dropped?
+  difficulty: 1
+  minutes: 5
+  may: nothing
+  success: the answer is right
+  topology: clusterip
+  mend: false
+  questions:
+  - {name: hook, ask: Which hook?, choices: [input, forward], answer: forward, why: It is routed.}
+"""
+
+
+@pytest.fixture(autouse=True)
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this test a folder of exercises of its own: one that comes along, and two quizzes."""
+    root = tmp_path / "course"
+    shutil.copytree(ROOT / "exercises" / "01-clusterip" / EXERCISE, root / "01-clusterip" / EXERCISE)
+    hints = "".join(f"## {level}\n\nhint\n" for level in range(1, 5))
+    for name in ("quiz", "quiz-2"):
+        folder = root / "02-quizzes" / name
+        folder.mkdir(parents=True)
+        texts = {"exercise.yaml": QUIZ.replace("NAME", name), "ticket.md": "t", "hints.md": hints, "solution.md": "s"}
+        for file_name, text in texts.items():
+            (folder / file_name).write_text(text)
+    monkeypatch.setenv(attempts.VARIABLE, str(root))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give this test a learner of its own."""
+    kept = tmp_path / "progress.json"
+    monkeypatch.setenv(file.VARIABLE, str(kept))
+    return kept
+
+
+def attempt() -> Attempt:
+    found = file.read().attempt
+    assert found is not None
+    return found
+
+
+def broken_node(ticket: str) -> str:
+    found = re.search(r"Since (node-\d) was rebooted", ticket)
+    assert found
+    return found[1]
+
+
+def terminal(*words: str) -> Terminal:
+    argv = invocation(*words)
+    env = {**os.environ, "TERM": "dumb"}
+    return pexpect.spawn(argv[0], argv[1:], env=env, encoding="utf-8", timeout=30, dimensions=(50, 80))
+
+
+def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke) -> None:
+    begun = invoke("exercise.start", EXERCISE)
+    assert begun.returncode == 0, begun.stderr
+    assert max(map(len, begun.stdout.splitlines())) <= 100  # of a file; a terminal's width is heeded
+    for said in ("curl: (28)", "└─ router", "you may touch:", "it is solved when:", "invoke lab.shell"):
+        assert said in begun.stdout
+    node, asker = broken_node(begun.stdout), re.search(r"client-[ab]", begun.stdout)
+    address = re.search(r"http://([0-9.]+)/", begun.stdout)
+    assert asker
+    assert address
+    with terminal("lab.shell") as shell:
+        shell.expect_exact("exercise:")
+        shell.sendline(f"ip netns exec {asker[0]} curl -sS -m 1 http://{address[1]}/")
+        shell.expect("curl: \\(28\\)")  # the symptom is the ticket's
+        shell.sendline("hairpin exercise.hint")
+        shell.expect("hint 1 of 4")
+        shell.expect("Just now hairpin, .* not\\.")
+        shell.sendline(f"ip netns exec {node} sysctl -n net.ipv4.ip_forward")
+        shell.expect_exact("\r\n0\r\n")
+        shell.sendline(f"ip netns exec {node} sysctl -w net.ipv4.ip_forward=1")
+        shell.sendline("hairpin exercise.check; echo status $?")
+        shell.expect(f"solved: {EXERCISE}, .*, 1 hint, 1 check\r\n")
+        shell.expect_exact("status 0")
+        shell.sendline("exit")
+        shell.expect(pexpect.EOF)
+    record = file.read().record(EXERCISE)
+    assert (record.state, record.attempts, record.hints, record.checks) == ("passed", 1, 1, 1)
+    assert re.search(rf"> +{EXERCISE} .* passed +\d+ s +1$", invoke("exercise.list").stdout, re.MULTILINE)
+    solution = invoke("exercise.solution")
+    assert f"ip netns exec {node} sysctl -w net.ipv4.ip_forward=1" in solution.stdout
+    assert file.read().record(EXERCISE).gave_up is False
+
+
+def sysctl(invoke: Invoke, node: str, value: int) -> None:
+    assert invoke("lab.exec", node, f"sysctl -qw net.ipv4.ip_forward={value}").returncode == 0
+
+
+def test_watch_checks_when_something_has_changed_and_not_else(invoke: Invoke) -> None:
+    node = broken_node(invoke("exercise.start", EXERCISE).stdout)
+    with terminal("exercise.watch") as watch:
+        watch.expect_exact(KEYS)
+        watch.send("n")
+        watch.expect_exact("not solved yet")
+        watch.expect_exact(KEYS)
+        watch.send("l")
+        watch.expect(f"> +{EXERCISE}")
+        watch.expect_exact(KEYS)
+        sysctl(invoke, node, 1)
+        watch.expect_exact("sysctls changed")
+        watch.expect_exact("solved: ")
+        watch.expect_exact("[n next  h hint  l list  r check now  x reset  q quit]")
+        checks = attempt().checks
+        assert checks == 2
+        watch.send("q")
+        watch.expect(pexpect.EOF)
+    watch.close()
+    assert watch.exitstatus == 0
+
+
+LFLAGS = termios.ICANON | termios.ECHO
+
+
+@pytest.mark.parametrize("ending", ["q", "\x03", signal.SIGTERM, "the lab ends"])
+def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: Any) -> None:  # noqa: ANN401
+    invoke("exercise.start", "quiz")
+    with pexpect.spawn("sh", ["-i"], encoding="utf-8", timeout=30, env={**os.environ, "PS1": "$ "}) as shell:
+        before = termios.tcgetattr(shell.child_fd)[3] & LFLAGS
+        command = " ".join(invocation("exercise.watch"))
+        shell.sendline(f"{command}; echo sta''tus $?")
+        shell.expect_exact(KEYS)
+        assert termios.tcgetattr(shell.child_fd)[3] & termios.ICANON == 0
+        if ending == "the lab ends":
+            invoke("lab.down")
+            shell.expect_exact("invoke exercise.reset")
+        elif isinstance(ending, str):
+            shell.send(ending)
+        else:
+            os.kill(os.tcgetpgrp(shell.child_fd), ending)
+        shell.expect(r"status \d+")
+        assert termios.tcgetattr(shell.child_fd)[3] & LFLAGS == before
+
+
+@pytest.mark.parametrize("task", ["check", "hint", "watch", "reset", "solution"])
+def test_without_an_exercise_the_next_move_is_told(invoke: Invoke, task: str) -> None:
+    done = invoke(f"exercise.{task}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: no exercise was started\n"
+        "  hint: start the first: invoke exercise.next; or choose: invoke exercise.list\n"
+    )
+
+
+def test_a_lab_that_was_torn_down_is_told_and_built_anew(invoke: Invoke) -> None:
+    ticket = invoke("exercise.start", EXERCISE).stdout
+    invoke("lab.down")
+    for task in ("check", "hint", "watch"):
+        done = invoke(f"exercise.{task}")
+        assert done.returncode == 2
+        assert "its lab exercise does not stand any more" in done.stderr
+        assert "invoke exercise.reset" in done.stderr
+    again = invoke("exercise")
+    assert (again.returncode, again.stdout) == (0, ticket)  # the same seed: the same addresses
+
+
+def test_another_lab_of_the_same_name_is_not_taken_for_it(invoke: Invoke) -> None:
+    invoke("exercise.start", EXERCISE)
+    invoke("lab.down")
+    invoke("lab.up", "clusterip", "--lab", "exercise")
+    done = invoke("exercise.check")
+    assert done.returncode == 2
+    assert "the lab exercise that stands is another one (clusterip)" in done.stderr
+    assert invoke("exercise.reset").returncode == 0
+    assert [record.source for record in state.standing()] == ["clusterip", f"exercise {EXERCISE}"]
+
+
+def test_a_start_that_was_killed_amid_the_break_is_told_and_done_anew(invoke: Invoke, course: Path) -> None:
+    script, fifo = course / "01-clusterip" / EXERCISE / "break.sh", course.parent / "fifo"
+    os.mkfifo(fifo)
+    whole = script.read_text()
+    script.write_text(f"echo here >{fifo}\nexec sleep 100\n")
+    with subprocess.Popen(invocation("exercise.start", EXERCISE), stdout=subprocess.DEVNULL) as process:
+        assert fifo.read_text() == "here\n"
+        process.kill()
+    assert attempt().built is None
+    for task in ("check", "hint"):
+        done = invoke(f"exercise.{task}")
+        assert done.returncode == 2
+        assert "its lab was not finished" in done.stderr
+        assert "invoke exercise.reset" in done.stderr
+    script.write_text(whole)
+    assert invoke("exercise").returncode == 0
+    assert [record.source for record in state.standing()] == [f"exercise {EXERCISE}"]
+    assert file.read().record(EXERCISE).attempts == 1
+
+
+def test_an_unknown_exercise_is_told_with_the_nearest(invoke: Invoke) -> None:
+    done = invoke("exercise.start", "ip-forwad-off")
+    assert done.returncode == 2
+    assert f"did you mean {EXERCISE}" in done.stderr
+
+
+def test_a_damaged_progress_file_is_told_before_anything_is_built(invoke: Invoke, progress: Path) -> None:
+    progress.write_text('{"records": 5')
+    for words in (["exercise.start", EXERCISE], ["exercise"], ["exercise.list"]):
+        done = invoke(*words)
+        assert done.returncode == 2
+        assert f"mv {progress} {progress}.damaged" in done.stderr
+    assert state.standing() == ()
+
+
+def test_reset_breaks_it_again(invoke: Invoke) -> None:
+    node = broken_node(invoke("exercise.start", EXERCISE).stdout)
+    sysctl(invoke, node, 1)
+    assert invoke("exercise.reset").returncode == 0
+    assert invoke("lab.exec", node, "sysctl -n net.ipv4.ip_forward").stdout == "0\n"
+    assert len(state.standing()) == 1
+
+
+def test_the_same_seed_gives_the_same_lab_and_another_another(invoke: Invoke) -> None:
+    tickets = []
+    for seed in ("1", "2", "1"):
+        tickets.append(invoke("exercise.start", EXERCISE, "--seed", seed).stdout)
+        assert attempt().seed == int(seed)
+    assert tickets[0] == tickets[2] != tickets[1]
+    assert len(state.standing()) == 1
+
+
+def test_start_comes_back_to_what_is_under_way(invoke: Invoke) -> None:
+    invoke("exercise.start", EXERCISE)
+    before = attempt()
+    done = invoke("exercise.start", EXERCISE)
+    assert "under way already" in done.stderr
+    assert attempt().built == before.built
+    assert file.read().record(EXERCISE).attempts == 1
+
+
+def test_next_wants_the_present_one_solved_unless_it_is_skipped(invoke: Invoke) -> None:
+    assert invoke("exercise.next").returncode == 0
+    first = attempt().exercise
+    refused = invoke("exercise.next")
+    assert refused.returncode == 2
+    assert "invoke exercise.next --skip" in refused.stderr
+    assert invoke("exercise.next", "--skip").returncode == 0
+    assert attempt().exercise != first
+    assert len(state.standing()) == 1
+
+
+def test_the_solution_waits_for_the_pass_or_for_giving_up(invoke: Invoke) -> None:
+    invoke("exercise.start", EXERCISE)
+    refused = invoke("exercise.solution")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--give-up" in refused.stderr
+    assert "## The fix" in invoke("exercise.solution", "--give-up").stdout
+    assert file.read().record(EXERCISE).state == "given up"
+
+
+def test_hints_come_one_after_the_other_and_stay_counted(invoke: Invoke) -> None:
+    invoke("exercise.start", "quiz")
+    refused = invoke("exercise.hint", "--level", "3")
+    assert refused.returncode == 2
+    assert "--level 3: expected 1 to 1" in refused.stderr
+    for level in (1, 2, 3, 4, 4):
+        assert invoke("exercise.hint").stdout.startswith(f"hint {level} of 4")
+    assert invoke("exercise.reset").returncode == 0
+    assert attempt().hints == file.read().record("quiz").hints == 4
+
+
+def test_an_exam_has_neither_hints_nor_solutions_and_ends(invoke: Invoke) -> None:
+    begun = invoke("exercise.exam", "--count", "2", "--seed", "5")
+    assert begun.returncode == 0, begun.stderr
+    exam = file.read().exam
+    assert exam is not None
+    assert exam.items[0].exercise == attempt().exercise
+    assert "exam, exercise 1 of 2" in begun.stdout
+    assert "exercise.hint" not in begun.stdout
+    other = ({EXERCISE, "quiz", "quiz-2"} - {item.exercise for item in exam.items}).pop()
+    for words in (["hint"], ["solution", "--give-up"], ["start", other], ["exam"]):
+        refused = invoke(f"exercise.{words[0]}", *words[1:])
+        assert refused.returncode == 2, words
+        assert "exam" in refused.stderr
+    assert invoke("exercise.next", "--skip").returncode == 0
+    assert attempt().exercise == exam.items[1].exercise
+    assert invoke("exercise.exam", "--end").stdout.startswith("exam over: 0 of 2 exercises passed")
+    assert len(json.loads(invoke("exercise.progress", "--json").stdout)["exams"]) == 1
+
+
+def test_a_quiz_is_passed_by_its_answer(invoke: Invoke) -> None:
+    begun = invoke("exercise.start", "quiz")
+    assert "question hook:\nWhich hook?\n  1  input\n  2  forward" in begun.stdout
+    assert "answer: none yet" in invoke("exercise.check").stdout
+    wrong = invoke("exercise.answer", "hook", "1")
+    assert (wrong.returncode, wrong.stdout) == (1, "no: look again at what the lab does\n")
+    assert invoke("exercise.check").returncode == 1
+    assert "It is routed." in invoke("exercise.answer", "hook", "forward").stdout
+    assert "1 wrong answer" in invoke("exercise.check").stdout
+    assert file.read().record("quiz").state == "passed"
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("where", "1"), "expected hook"), (("hook", "3"), "a number from 1 to 2"), (("hook", "output"), "from 1 to 2"),
+])  # fmt: skip
+def test_an_answer_that_cannot_be_is_not_counted(invoke: Invoke, words: tuple[str, str], said: str) -> None:
+    invoke("exercise.start", "quiz")
+    refused = invoke("exercise.answer", *words)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert attempt().wrong == 0
+
+
+def test_results_go_from_a_learner_to_a_teacher(invoke: Invoke, tmp_path: Path) -> None:
+    invoke("exercise.start", EXERCISE)
+    own = str(tmp_path / "ann.json")
+    assert invoke("exercise.export", "--name", "ann", "--file", own).returncode == 0
+    assert re.search(r"^ann +0 of \d+", invoke("exercise.report", "--file", own).stdout, re.MULTILINE)
+    assert f"\nann,{EXERCISE},clusterip," in invoke("exercise.report", "--file", own, "--csv").stdout
+    assert invoke("exercise.report").returncode == 2
+
+
+def test_mistakes_of_other_exercises_keep_nobody_from_this_one(invoke: Invoke, course: Path) -> None:
+    (course / "02-quizzes" / "quiz" / "ticket.md").unlink()
+    assert invoke("exercise.start", EXERCISE).returncode == 0
+    told = invoke("exercise.list")
+    assert told.returncode == 2
+    assert "quiz/ticket.md: there is no such file" in told.stderr
+
+
+def test_another_folder_stays_the_present_ones(invoke: Invoke, course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(attempts.VARIABLE)
+    monkeypatch.chdir(course.parent)
+    assert "quiz-2" in invoke("exercise.list", "--folder", "course").stdout
+    assert "quiz-2" not in invoke("exercise.list").stdout
+    assert invoke("exercise.start", "quiz", "--folder", "course").returncode == 0
+    monkeypatch.chdir("/")
+    assert invoke("exercise.hint").stdout.startswith("hint 1 of 4")
+    assert "exercise 2 of 3" in invoke("exercise").stdout
+    invoke("exercise.answer", "hook", "forward")
+    assert invoke("exercise.check").returncode == 0
+    assert invoke("exercise.next").returncode == 0
+    assert (attempt().exercise, attempt().folder) == ("quiz-2", str(course))

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+from itertools import combinations
+
+import msgspec
+import pytest
+from msgspec import structs
+
+from lab import catalogue, topology
+from lab.controllers import expect
+from lab.exercise import judge, vary
+from lab.exercise.matrix import matrix
+from lab.model.cluster import Cluster
+from lab.model.exercise import Cell, ExerciseSpec
+from lab.model.finding import Finding
+from lab.model.lab import Expectation
+from lab.model.verdict import CellSeen, Trial, Verdict, Verified
+from lab.parse.mistake import Mistakes
+from lab.report import verify as report
+
+from .exercises import LAB
+
+
+def load(name: str) -> Cluster:
+    return topology.load(catalogue.find(name)).cluster
+
+
+def spec(**fields: object) -> ExerciseSpec:
+    said = {"title": "t", "difficulty": 1, "minutes": 1, "may": "m", "success": "s", **fields}
+    return msgspec.convert(said, ExerciseSpec)
+
+
+def cell(cluster: Cluster, name: str) -> list[Expectation]:
+    return list(next(one for one in matrix(cluster) if one.name == name).expectations)
+
+
+def names(cluster: Cluster, *, sync: bool = True) -> list[str]:
+    return [one.name for one in matrix(cluster, sync=sync)]
+
+
+VARIED = spec(vary={"port": ["1", "2", "3"], "pair": [{"node": "node-1", "pod": "a"}, {"node": "node-2", "pod": "b"}]})
+
+
+def test_a_seed_draws_the_same_again() -> None:
+    assert vary.drawn(VARIED, 7) == vary.drawn(VARIED, 7)
+
+
+def test_seeds_draw_every_choice_and_keep_together_what_goes_together() -> None:
+    drawn = [vary.drawn(VARIED, seed) for seed in range(200)]
+    assert {one["port"] for one in drawn} == {"1", "2", "3"}
+    assert {(one["node"], one["pod"]) for one in drawn} == {("node-1", "a"), ("node-2", "b")}
+    assert len({one["pod_cidr"] for one in drawn}) > 50
+    assert "pair" not in drawn[0]
+
+
+def test_the_ranges_that_are_drawn_never_meet() -> None:
+    for seed in range(500):
+        drawn = vary.drawn(VARIED, seed)
+        ranges = [ip_network(value) for key, value in drawn.items() if key.endswith("_cidr")]
+        assert len(ranges) == 4
+        assert not any(one.overlaps(other) for one, other in combinations(ranges, 2))
+
+
+def test_a_cluster_gives_the_addresses_of_its_places_and_of_variables_that_name_one() -> None:
+    cluster = load("nodeport")
+    found = vary.complete({"asker": "client-a", "other": "nobody"}, cluster)
+    assert (found["web_1_ip"], found["web_1_node"], found["web_1_veth"]) == ("10.244.1.2", "node-1", "veth-web-1")
+    assert (found["svc_web_ip"], found["svc_web_node_port"]) == ("10.96.0.10", "30080")
+    assert (found["node_2_ip"], found["client_ip"]) == ("192.168.0.11", "198.51.100.10")
+    assert (found["asker_ip"], found["asker_node"]) == (found["client_a_ip"], "node-1")
+    assert "other_ip" not in found
+
+
+def test_a_lab_has_the_cells_of_what_it_has() -> None:
+    inside = [
+        "hairpin", "same-node", "remote-node", "from-node", "shares", "pod-to-pod", "pod-to-pod-remote", "node-to-pod",
+        "large", "udp", "udp-endpoint-change", "not-reachable",
+    ]  # fmt: skip
+    assert names(load("clusterip")) == inside
+    ports = ["nodeport-local", "nodeport-remote", "nodeport-loopback"]
+    assert set(names(load("nodeport"))) >= set(ports)
+    assert "refused" in names(load("no-endpoints"))
+    assert "affinity" in names(load("session-affinity"))
+
+
+def test_each_endpoint_is_judged_by_itself_and_must_see_who_asks() -> None:
+    (near,) = cell(load("clusterip"), "same-node")
+    far = cell(load("clusterip"), "remote-node")
+    assert near.answer is not None
+    assert (near.from_, near.to, near.shares) == ("pod/client-a", "svc/web:80", "some")
+    assert (near.answer.by, near.answer.source) == (("pod/web-1",), "pod/client-a")
+    assert [(one.from_, one.answer and one.answer.by) for one in far] == [
+        ("pod/client-a", ("pod/web-2",)), ("pod/web-2", ("pod/web-1",)),
+    ]  # fmt: skip
+
+
+def test_where_kube_proxy_masquerades_all_no_pod_need_be_seen() -> None:
+    assert all(one.answer and not one.answer.source for one in cell(load("masquerade-all"), "remote-node"))
+
+
+def test_with_the_policy_local_a_node_without_pods_drops_and_the_others_keep_the_client() -> None:
+    cluster = load("traffic-policy-local")
+    assert "nodeport-remote" not in names(cluster)
+    assert {one.error for one in cell(cluster, "nodeport-dropped")} == {"timeout"}
+    assert all(one.answer and one.answer.source == one.from_ for one in cell(cluster, "nodeport-local"))
+
+
+def test_a_node_port_is_not_expected_on_the_loopback_address_in_nftables_mode() -> None:
+    assert "nodeport-loopback" in names(catalogue.choose("nodeport", mode="iptables").cluster)
+    assert "nodeport-loopback" not in names(catalogue.choose("nodeport", mode="nftables").cluster)
+
+
+def test_without_kube_proxy_no_change_of_endpoints_is_expected_to_be_followed() -> None:
+    assert "udp-endpoint-change" not in names(load("clusterip"), sync=False)
+
+
+def test_the_udp_client_keeps_its_port_while_each_pod_goes_once() -> None:
+    (one,) = cell(load("clusterip"), "udp-endpoint-change")
+    assert one.local_port
+    assert [step.change for step in one.then] == [
+        {"pod/web-1": "unready"},
+        {"pod/web-1": "ready", "pod/web-2": "unready"},
+    ]
+
+
+def test_an_address_that_the_router_sends_in_is_no_secret() -> None:
+    routed = LAB.replace("network: {", "clients: [{name: client}]\n  network: {").replace("${pod_cidr}", "10.1.0.0/16")
+    routed = routed.replace("${service_cidr}", "10.2.0.0/16")
+    assert "not-reachable" in names(topology.read(routed, "x").cluster)
+    open_ = routed.replace('"10.2.0.0/16"', '"10.2.0.0/16", routes: [{to: 10.2.0.0/16, via: node-1}]')
+    assert "not-reachable" not in names(topology.read(open_, "x").cluster)
+
+
+@pytest.mark.parametrize("entry", catalogue.entries(), ids=lambda entry: entry.name)
+def test_the_matrix_of_every_topology_means_something_in_it(entry: catalogue.Entry) -> None:
+    cluster, out = topology.load(entry.folder).cluster, Mistakes()
+    every = matrix(cluster)
+    wanted = tuple(wanted for found in every for wanted in found.expectations)
+    lab = structs.replace(cluster.lab, spec=structs.replace(cluster.spec, expect=wanted))
+    expect.check(replace(cluster, lab=lab), out)
+    assert out.kept == []
+    assert len({found.name for found in every}) == len(every)
+
+
+def finding(*, holds: bool) -> Finding:
+    return Finding(it="i", what="answer", expected="e", observed="o", holds=holds)
+
+
+def verdict(**states: str) -> Verdict:
+    made = (CellSeen(name=name, it=name, state=state) for name, state in states.items())  # type: ignore[arg-type]
+    return Verdict(cells=tuple(made))
+
+
+def test_a_cell_is_green_only_if_each_finding_of_each_expectation_holds() -> None:
+    one = Cell(name="c", it="i", expectations=())
+    good, bad = (finding(holds=True),), (finding(holds=True), finding(holds=False))
+    assert judge.seen(one, [[good], [good, good]]).state == "green"
+    assert judge.seen(one, [[good], [good, bad]]).state == "red"
+
+
+def test_a_verdict_holds_only_if_all_was_tried_is_green_and_stays_so() -> None:
+    assert verdict(a="green").holds
+    assert not verdict(a="green", b="untried").holds
+    assert not verdict(a="red").holds
+    assert not Verdict(cells=(), stable=False).holds
+
+
+def test_what_is_red_must_be_exactly_what_is_announced() -> None:
+    told = spec(red=["a", "b"])
+    assert judge.lies(told, verdict(a="red", b="red", c="green")) == ()
+    assert judge.lies(told, verdict(a="red", b="green", c="red", d="untried")) == (
+        "announced as red, and not red after the break: b",
+        "red after the break, and not announced: c",
+    )
+
+
+def test_a_cost_that_no_solution_has_is_a_mistake() -> None:
+    told = spec(costs=[{"it": "i", "from": "a", "to": "b", "says": "works, but"}])
+    assert judge.not_shown(told, ["works, but"], "x.yaml") == ()
+    assert judge.not_shown(told, [], "x.yaml") == (
+        "x.yaml: no fix in solve/ has the cost 'works, but': add one that has it, or drop it",
+    )
+
+
+def test_a_cell_that_is_left_out_is_not_tried() -> None:
+    cluster = load("clusterip")
+    left = [one.name for one in judge.cells(spec(leave={"udp": "why"}), cluster)]
+    assert left == [name for name in names(cluster) if name != "udp"]
+
+
+def test_the_report_tells_what_is_wrong_and_with_which_fix_and_seed() -> None:
+    bad = CellSeen(name="hairpin", it="i", state="red", findings=((finding(holds=False),),))
+    trials = (
+        Trial(stage="before", seed=1, took_s=1.0),
+        Trial(stage="broken", seed=1, took_s=1.0),
+        Trial(stage="wrong", seed=1, script="wrong/x.sh", took_s=1.0),
+        Trial(stage="solve", seed=2, script="solve/y.sh", wrong=("red: hairpin",), cells=(bad,), took_s=1.0),
+        Trial(stage="solve", seed=1, script="solve/z.sh", costs=("works, but",), took_s=1.0),
+    )
+    found = [Verified(exercise="small", trials=trials), Verified(exercise="big", not_tried="needs root")]
+    assert report.text(found, 4.0).splitlines() == [
+        "EXERCISE  BEFORE    BROKEN    WRONG FIXES  SOLUTIONS        TOOK",
+        "small     ✓ 1.0 s   ✓ 1.0 s   ✓ 1.0 s      ✗ 1 of 2 2.0 s  5.0 s",
+        "big       left out  left out  left out     left out            -",
+        "",
+        "small, solve/y.sh, with seed 2",
+        "red: hairpin",
+        "",
+        "hairpin: i",
+        "   WHAT    EXPECTED  OBSERVED",
+        "✗  answer  e         o",
+        "",
+        "small, solve/z.sh: works, but",
+        "",
+        "left out: big: needs root",
+        "1 of 1 exercise not as they say, in 4.0 s",
+    ]
+    told = report.data(found, 4.0)
+    assert (told["holds"], told["exercises"][0]["trials"][3]["cells"][0]["name"]) == (False, "hairpin")
