@@ -113,7 +113,7 @@ STORIES = {
     "fault-forward-off": ("choose dnat lost", "", "web-1", ["request tcp [S] lost node-1"]),
     "fault-neigh": ("lost", "", "", ["request tcp [S] lost node-1"]),
     "fault-no-route": (
-        "lost", "", "", ["request tcp [S] lost node-1", "refusal icmp host unreachable delivered client-a"],
+        "", "", "", ["request tcp [S] refused node-1", "refusal icmp host unreachable delivered client-a"],
     ),
     "fault-no-route-pod": ("lost", "", "", ["request tcp [S] lost client-a"]),
     "fault-neigh-pod": ("lost", "", "", ["request tcp [S] lost client-a"]),
@@ -291,7 +291,6 @@ def test_the_reply_is_translated_back_where_its_addresses_change_by_the_entry() 
         ("fault-bridge-nf-off", "net.bridge.bridge-nf-call-iptables is 0 on node-1"),
         ("fault-forward-off", "net.ipv4.ip_forward is 0"),
         ("fault-neigh", "nobody answered who has 192.168.0.77"),
-        ("fault-no-route", "node-1 has a route of the kind unreachable"),
         ("fault-no-route-pod", "client-a has no route (ENETUNREACH) for 10.244.2.2"),
         ("fault-rp-filter", "TcpExt.IPReversePathFilter of node-2 rose"),
         ("fault-neigh-pod", "no packet was sent: nobody answered who has 10.244.1.99"),
@@ -310,11 +309,12 @@ def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, wh
         ("no-endpoints-reject-iptables-nft", "rule 2 of filter KUBE-SERVICES refuses it (default/empty:http has no"),
         ("no-endpoints-reject-nft", "rule 1 of kube-proxy reject-chain refuses it (default/empty:http)"),
         ("loadbalancer-stranger-drop-iptables-nft", "rule 1 of filter KUBE-PROXY-FIREWALL drops it"),
+        ("fault-no-route", "it answered icmp host unreachable; node-1 has a route of the kind unreachable"),
         ("reply-dropped-by-both-iptables", "rule 1 of iptables-nft's filter FORWARD drops it"),
         ("fault-data-drop", "rule 1 of filter FORWARD drops it"),
     ],
 )
-def test_an_end_by_a_rule_names_it_and_is_observed(name: str, why: str) -> None:
+def test_an_end_by_a_rule_or_with_an_answer_names_it_and_is_observed(name: str, why: str) -> None:
     end = next(leg.end for leg in journey(name).legs if leg.end.kind != "delivered")
     assert (why in end.why, end.observed) == (True, True)
 

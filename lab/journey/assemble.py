@@ -30,7 +30,7 @@ def assemble(evidence: Evidence) -> Journey:
     replied = any(story.track.role == "reply" for story in stories)
     came = {"request": replied, "reply": evidence.reply.answered}
     ends = [end_of(story, answered=came.get(story.track.role, False)) for story in stories]
-    legs = tuple(_leg(story, end) for story, end in zip(stories, ends, strict=True)) or (_unsent(evidence),)
+    legs = tuple(_leg(story, end, stories) for story, end in zip(stories, ends, strict=True)) or (_unsent(evidence),)
     request = evidence.request
     return Journey(
         asker=evidence.places.get(request.netns, request.netns),
@@ -67,16 +67,30 @@ def _stories(evidence: Evidence) -> list[Story]:
     return [told(track, book, places, evidence) for track in found if track.sights]
 
 
-def _leg(story: Story, end: End) -> Leg:
-    packet = carried(story.track.packet)
+def _leg(story: Story, end: End, stories: Sequence[Story]) -> Leg:
+    if end.kind == "lost" and story.track.role != "refusal":
+        end = _told_the_sender(end, stories)
     lost = (_lost(end, story.packet, story.mark),) if end.kind == "lost" else ()
     return Leg(
         role=story.track.role,
-        packet=f"{packet.protocol} {packet.info}".rstrip(),
+        packet=_kind(story),
         steps=(*story.steps, *lost),
         end=end,
         times=story.track.times,
     )
+
+
+def _kind(story: Story) -> str:
+    packet = carried(story.track.packet)
+    return f"{packet.protocol} {packet.info}".rstrip()
+
+
+def _told_the_sender(end: End, stories: Sequence[Story]) -> End:
+    """Return the end of a packet that no rule refused: if an ICMP error came from where it was lost, it was refused."""
+    for other in stories:
+        if other.track.role == "refusal" and other.steps and other.steps[0].node == end.node:
+            return End(kind="refused", node=end.node, why=f"it answered {_kind(other)}; {end.why}")
+    return end
 
 
 def _lost(end: End, packet: Tuple, mark: int | None) -> Step:
