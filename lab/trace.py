@@ -61,7 +61,7 @@ def trace(  # noqa: PLR0913 - the request's own numbers
     protocol: Transport = "tcp",
     family: Family | None = None,
     local_port: int = 0,
-    timeout_s: float = 5.0,
+    timeout_s: float = 2.0,
     whole: bool = False,
 ) -> Evidence:
     """Send one request from a pod, node or client to whatever `to` names, and return what the kernel told of it.

@@ -167,6 +167,7 @@ def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: A
         assert termios.tcgetattr(shell.child_fd)[3] & LFLAGS == before
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("task", ["check", "hint", "watch", "reset", "solution"])
 def test_without_an_exercise_the_next_move_is_told(invoke: Invoke, task: str) -> None:
     done = invoke(f"exercise.{task}")
@@ -177,6 +178,7 @@ def test_without_an_exercise_the_next_move_is_told(invoke: Invoke, task: str) ->
     )
 
 
+@pytest.mark.once
 def test_a_lab_that_was_torn_down_is_told_and_built_anew(invoke: Invoke) -> None:
     ticket = invoke("exercise.start", EXERCISE).stdout
     invoke("lab.down")
@@ -189,6 +191,7 @@ def test_a_lab_that_was_torn_down_is_told_and_built_anew(invoke: Invoke) -> None
     assert (again.returncode, again.stdout) == (0, ticket)  # the same seed: the same addresses
 
 
+@pytest.mark.once
 def test_another_lab_of_the_same_name_is_not_taken_for_it(invoke: Invoke) -> None:
     invoke("exercise.start", EXERCISE)
     invoke("lab.down")
@@ -200,6 +203,7 @@ def test_another_lab_of_the_same_name_is_not_taken_for_it(invoke: Invoke) -> Non
     assert [record.source for record in state.standing()] == ["clusterip", f"exercise {EXERCISE}"]
 
 
+@pytest.mark.once
 def test_a_start_that_was_killed_amid_the_break_is_told_and_done_anew(invoke: Invoke, course: Path) -> None:
     script, fifo = course / "01-clusterip" / EXERCISE / "break.sh", course.parent / "fifo"
     os.mkfifo(fifo)
@@ -220,12 +224,14 @@ def test_a_start_that_was_killed_amid_the_break_is_told_and_done_anew(invoke: In
     assert file.read().record(EXERCISE).attempts == 1
 
 
+@pytest.mark.once
 def test_an_unknown_exercise_is_told_with_the_nearest(invoke: Invoke) -> None:
     done = invoke("exercise.start", "ip-forwad-off")
     assert done.returncode == 2
     assert f"did you mean {EXERCISE}" in done.stderr
 
 
+@pytest.mark.once
 def test_a_damaged_progress_file_is_told_before_anything_is_built(invoke: Invoke, progress: Path) -> None:
     progress.write_text('{"records": 5')
     for words in (["exercise.start", EXERCISE], ["exercise"], ["exercise.list"]):
@@ -235,6 +241,7 @@ def test_a_damaged_progress_file_is_told_before_anything_is_built(invoke: Invoke
     assert state.standing() == ()
 
 
+@pytest.mark.once
 def test_reset_breaks_it_again(invoke: Invoke) -> None:
     node = broken_node(invoke("exercise.start", EXERCISE).stdout)
     sysctl(invoke, node, 1)
@@ -243,6 +250,7 @@ def test_reset_breaks_it_again(invoke: Invoke) -> None:
     assert len(state.standing()) == 1
 
 
+@pytest.mark.once
 def test_the_same_seed_gives_the_same_lab_and_another_another(invoke: Invoke) -> None:
     tickets = []
     for seed in ("1", "2", "1"):
@@ -252,6 +260,7 @@ def test_the_same_seed_gives_the_same_lab_and_another_another(invoke: Invoke) ->
     assert len(state.standing()) == 1
 
 
+@pytest.mark.once
 def test_start_comes_back_to_what_is_under_way(invoke: Invoke) -> None:
     invoke("exercise.start", EXERCISE)
     before = attempt()
@@ -261,6 +270,7 @@ def test_start_comes_back_to_what_is_under_way(invoke: Invoke) -> None:
     assert file.read().record(EXERCISE).attempts == 1
 
 
+@pytest.mark.once
 def test_next_wants_the_present_one_solved_unless_it_is_skipped(invoke: Invoke) -> None:
     assert invoke("exercise.next").returncode == 0
     first = attempt().exercise
@@ -272,6 +282,7 @@ def test_next_wants_the_present_one_solved_unless_it_is_skipped(invoke: Invoke) 
     assert len(state.standing()) == 1
 
 
+@pytest.mark.once
 def test_the_solution_waits_for_the_pass_or_for_giving_up(invoke: Invoke) -> None:
     invoke("exercise.start", EXERCISE)
     refused = invoke("exercise.solution")
@@ -281,6 +292,7 @@ def test_the_solution_waits_for_the_pass_or_for_giving_up(invoke: Invoke) -> Non
     assert file.read().record(EXERCISE).state == "given up"
 
 
+@pytest.mark.once
 def test_hints_come_one_after_the_other_and_stay_counted(invoke: Invoke) -> None:
     invoke("exercise.start", "quiz")
     refused = invoke("exercise.hint", "--level", "3")
@@ -292,6 +304,7 @@ def test_hints_come_one_after_the_other_and_stay_counted(invoke: Invoke) -> None
     assert attempt().hints == file.read().record("quiz").hints == 4
 
 
+@pytest.mark.once
 def test_an_exam_has_neither_hints_nor_solutions_and_ends(invoke: Invoke) -> None:
     begun = invoke("exercise.exam", "--count", "2", "--seed", "5")
     assert begun.returncode == 0, begun.stderr
@@ -311,6 +324,7 @@ def test_an_exam_has_neither_hints_nor_solutions_and_ends(invoke: Invoke) -> Non
     assert len(json.loads(invoke("exercise.progress", "--json").stdout)["exams"]) == 1
 
 
+@pytest.mark.once
 def test_a_quiz_is_passed_by_its_answer(invoke: Invoke) -> None:
     begun = invoke("exercise.start", "quiz")
     assert "question hook:\nWhich hook?\n  1  input\n  2  forward" in begun.stdout
@@ -323,6 +337,7 @@ def test_a_quiz_is_passed_by_its_answer(invoke: Invoke) -> None:
     assert file.read().record("quiz").state == "passed"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("words", "said"), [
     (("where", "1"), "expected hook"), (("hook", "3"), "a number from 1 to 2"), (("hook", "output"), "from 1 to 2"),
 ])  # fmt: skip
@@ -334,6 +349,7 @@ def test_an_answer_that_cannot_be_is_not_counted(invoke: Invoke, words: tuple[st
     assert attempt().wrong == 0
 
 
+@pytest.mark.once
 def test_results_go_from_a_learner_to_a_teacher(invoke: Invoke, tmp_path: Path) -> None:
     invoke("exercise.start", EXERCISE)
     own = str(tmp_path / "ann.json")
@@ -343,6 +359,7 @@ def test_results_go_from_a_learner_to_a_teacher(invoke: Invoke, tmp_path: Path) 
     assert invoke("exercise.report").returncode == 2
 
 
+@pytest.mark.once
 def test_mistakes_of_other_exercises_keep_nobody_from_this_one(invoke: Invoke, course: Path) -> None:
     (course / "02-quizzes" / "quiz" / "ticket.md").unlink()
     assert invoke("exercise.start", EXERCISE).returncode == 0
@@ -351,6 +368,7 @@ def test_mistakes_of_other_exercises_keep_nobody_from_this_one(invoke: Invoke, c
     assert "quiz/ticket.md: there is no such file" in told.stderr
 
 
+@pytest.mark.once
 def test_another_folder_stays_the_present_ones(invoke: Invoke, course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(attempts.VARIABLE)
     monkeypatch.chdir(course.parent)

@@ -13,6 +13,8 @@ from tests.exercises import BRIDGE, write
 from .conftest import Invoke
 from .printed import ok
 
+pytestmark = pytest.mark.once
+
 COST = """  costs:
   - {says: "works, but", it: x, from: client-a, to: svc/web, answer: {source: client-a}}
 """

@@ -9,3 +9,5 @@ awk -v most="$most" -v from="$leaker_ip" -v port="$port" 'BEGIN {
 }' > /run/entries
 ip netns exec "$node" conntrack -R /run/entries > /dev/null 2>&1 || true    # the last ones find no room
 rm /run/entries
+held=$(ip netns exec "$node" conntrack -C)
+[ "$held" -ge "$((most - 100))" ] || { echo "the table of $node holds only $held of $most entries" >&2; exit 1; }
