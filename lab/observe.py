@@ -15,6 +15,7 @@ from lab.model.kubernetes import HIGHEST_PORT
 from lab.model.request import Reply, Request, Transport
 from lab.model.status import PortRow, Status, service_rows, shown, status_of
 from lab.parse import target as targets
+from lab.parse.mistake import listed
 from lab.parse.place import Place, places
 from lab.session import Standing, probes
 
@@ -150,6 +151,17 @@ def ports_behind(cluster: Cluster, address: IPAddress, number: int, protocol: Tr
             or (number == port.node_port and (address in nodes or address.is_loopback))
         )
     )
+
+
+def missing_port(cluster: Cluster, asked: Request) -> str:
+    """Return in words that a request goes to a port that its Service has not; "" if it has, or it is to no Service."""
+    if ports_behind(cluster, asked.address, asked.port, asked.protocol):
+        return ""
+    for service in service_rows(cluster):
+        if asked.address in (*service.cluster_ips, *service.external):
+            own = listed(f"{port.port}/{port.protocol.lower()}" for port in service.ports)
+            return f"svc/{service.name} has no port {asked.port}/{asked.protocol}, but {own}"
+    return ""
 
 
 def names(lab: Standing) -> dict[IPAddress, str]:

@@ -68,13 +68,14 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     endpoint that was chosen, and the conntrack entries that resulted. Exit status 1 if it was not answered, or
     --explain finds a difference.
     """
-    from lab import session
+    from lab import observe, session
     from lab import trace as room
     from lab.journey import assemble
 
     _refuse(svg, html, json=json)
+    standing = session.attach(lab)
     evidence = room.trace(
-        session.attach(lab),
+        standing,
         source,
         to,
         port=number("--port", port) or None,
@@ -93,6 +94,8 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     elif _STDOUT not in (svg, html):
         _tell(journey, compared, every=all, reply=reply)
     _draw(journey, svg, html)
+    if missing := observe.missing_port(standing.cluster, evidence.request):
+        note(f"note: {missing}")
     if not journey.reply.answered or (compared is not None and not compared.agrees):
         sys.exit(FAILED)
 

@@ -129,6 +129,12 @@ def test_a_request_that_nobody_answers_is_a_story_too_and_exit_status_1(standing
     assert re.search(r"client-a gave up\s+after", story)
 
 
+def test_a_port_that_a_service_has_not_is_asked_and_said_to_be_missing(standing: Invoke) -> None:
+    done = standing("lab.trace", "client-a", "svc/solo:81", "--timeout", "0.5")
+    assert (done.returncode, done.stderr) == (1, "note: svc/solo has no port 81/tcp, but 80/tcp\n")
+    assert "no rule translated it" in done.stdout
+
+
 def test_a_local_port_and_a_udp_service_are_asked(standing: Invoke) -> None:
     story = traced(standing("lab.trace", "client-a", "svc/echo", "--udp", "--local-port", "20099"))
     assert "client-a 10.244.1.3:20099" in story
