@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import termios
@@ -16,7 +17,9 @@ _FD = 0
 
 
 class Keys:
-    """The keys that are pressed; what is waited for is its `fileno`."""
+    """The keys that are pressed; what is waited for is its `fileno`. `quitting`: `q` was among those forgotten."""
+
+    quitting = False
 
     def fileno(self) -> int:
         """Return what is readable when a key was pressed."""
@@ -30,9 +33,17 @@ class Keys:
             return ""
 
     def forget(self) -> None:
-        """Forget what was pressed until now: it was not meant for what comes."""
-        with suppress(termios.error):
-            termios.tcflush(_FD, termios.TCIFLUSH)
+        """Forget what was pressed until now, since it was not meant for what comes, but for `q`."""
+        pressed = b""
+        while select.select([_FD], [], [], 0)[0]:
+            try:
+                more = os.read(_FD, 1024)
+            except OSError:
+                more = b""
+            pressed += more or b"q"  # the terminal has gone
+            if not more:
+                break
+        self.quitting = b"q" in pressed.lower()
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
     solved = _check(heard)
     sources: list[Keys | Changes] = [keys, heard]
     state = heard.state()
-    while True:
+    while not keys.quitting:
         _prompt(solved=solved)
         if heard in select.select(sources, [], [])[0]:
             solved, state = _follow(heard, solved=solved, state=state)
@@ -74,6 +74,7 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
                     return other
             case "n":
                 note("not solved yet; `invoke exercise.next --skip` leaves it")
+    return None
 
 
 def _prompt(*, solved: bool) -> None:

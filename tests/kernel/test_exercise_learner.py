@@ -144,6 +144,19 @@ def test_watch_checks_when_something_has_changed_and_not_else(invoke: Invoke) ->
     assert watch.exitstatus == 0
 
 
+def test_what_is_pressed_while_watch_checks_is_forgotten_but_for_q(invoke: Invoke) -> None:
+    invoke("exercise.start", "quiz")
+    with terminal("exercise.watch") as watch:
+        watch.expect_exact(KEYS)
+        watch.send("r")
+        watch.expect_exact("checking ...")
+        watch.send("hq")
+        watch.expect(pexpect.EOF)
+    assert "hint 1" not in watch.before
+    watch.close()
+    assert watch.exitstatus == 0
+
+
 LFLAGS = termios.ICANON | termios.ECHO
 
 
