@@ -102,9 +102,9 @@ def go_on(at: Course, *, skip: bool) -> Sitting | None:
 
 def begin(at: Course, name: str, seed: int | None) -> Sitting:
     """Begin an exercise, show it and return it."""
-    from lab import attempts
+    from lab import attempts, workshop
 
-    if attempts.unsolved(at) != name:
+    if attempts.unsolved(at) != workshop.find(name, at.folder).name:
         note(f"building {name} ...")  # before what takes a while
     return show_sitting(attempts.start(at, name, progress, seed=seed))
 

@@ -242,6 +242,7 @@ def test_an_unknown_exercise_is_told_with_the_nearest(invoke: Invoke) -> None:
     done = invoke("exercise.start", "ip-forwad-off")
     assert done.returncode == 2
     assert f"did you mean {EXERCISE}" in done.stderr
+    assert "building" not in done.stderr
 
 
 @pytest.mark.once
