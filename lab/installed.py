@@ -64,9 +64,9 @@ def rewrite(lab: Standing, progress: Progress, *, node: str = "") -> list[str]:
         foreign = [name for name in names if name in standing.record.rules]
 
         def write() -> None:
-            from lab import loaded, sync
+            from lab import sync
 
-            loaded.clear(standing.cluster, foreign)
+            sync.clear(standing.cluster, foreign)
             sync.full(standing.cluster, names)
 
         standing.call(write)

@@ -16,12 +16,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from lab import programs, state
+from lab import orders, programs, state
 from lab.errors import KernelError, LabError, TopologyError
 from lab.model.cluster import Cluster
 from lab.model.ops import Close, Listener, Run
+from lab.orders import Orders
 from lab.parse import saved
-from lab.session import Builder, Progress, Standing, check_answers, keeper_of, probes, words
+from lab.session import Progress, Standing, check_answers, probes, words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +172,12 @@ def _change(old: Cluster, new: Cluster, log: Path, progress: Progress) -> None:
     """Inside the capsule: go from one state to the next."""
     from lab.plan import stages  # noqa: PLC0415 - only needed in there
 
-    with keeper_of(log) as keeper:
+    with orders.taken_at(log) as keeper:
         for before, after in pairwise((old, *stages(old, new))):
             _step(before, after, keeper, progress)
 
 
-def _step(old: Cluster, new: Cluster, keeper: Builder, progress: Progress) -> None:
+def _step(old: Cluster, new: Cluster, keeper: Orders, progress: Progress) -> None:
     from lab import build, sync  # noqa: PLC0415 - they load netlink
     from lab.kernel import rules  # noqa: PLC0415
     from lab.plan import difference  # noqa: PLC0415
@@ -199,14 +200,14 @@ def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Progress) ->
     from lab.plan import mending  # noqa: PLC0415
 
     ops = mending(wanted, other, nfacct=rules.nfacct_available())
-    with keeper_of(log) as keeper:
+    with orders.taken_at(log) as keeper:
         build.build(ops, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress, mend=True)
     sync.full(wanted)
 
 
-def _serve(keeper: Builder, pods: Sequence[Listener]) -> None:
-    keeper.order(serve=[words(pod) for pod in pods])
+def _serve(keeper: Orders, pods: Sequence[Listener]) -> None:
+    keeper.give(serve=[words(pod) for pod in pods])
 
 
-def _close(keeper: Builder, pods: Sequence[Close]) -> None:
-    keeper.order(close=[{"netns": pod.netns, "pod": pod.pod} for pod in pods])
+def _close(keeper: Orders, pods: Sequence[Close]) -> None:
+    keeper.give(close=[{"netns": pod.netns, "pod": pod.pod} for pod in pods])

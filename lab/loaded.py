@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -201,7 +201,7 @@ def _swap(cluster: Cluster, file: RuleFile, node: str, loads: Sequence[Load]) ->
     from lab import sync
     from lab.kernel import command, foreign, netns
 
-    clear(cluster, [node])
+    sync.clear(cluster, [node])
     try:
         with netns.inside(node):
             _provide(file)
@@ -210,15 +210,6 @@ def _swap(cluster: Cluster, file: RuleFile, node: str, loads: Sequence[Load]) ->
         if refused:
             raise KernelError("\n".join(refused), hint="the node has the lab's own rules again")
     except LabError:
-        clear(cluster, [node])
+        sync.clear(cluster, [node])
         sync.full(cluster, [node])
         raise
-
-
-def clear(cluster: Cluster, nodes: Iterable[str]) -> None:
-    """Inside the capsule: take all rules and sets of some nodes away."""
-    from lab.kernel import foreign, netns
-
-    for name in nodes:
-        with netns.inside(name):
-            foreign.flush(legacy=cluster.spec.iptables == "legacy")

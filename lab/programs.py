@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
-from lab import words
+from lab import orders, words
 from lab.errors import KernelError
 from lab.kernel import listening, netns
 from lab.model.cluster import Cluster
@@ -19,7 +19,8 @@ from lab.model.program import PATH, program
 from lab.model.status import Process
 
 if TYPE_CHECKING:
-    from lab.session import Builder, Progress
+    from lab.build import Progress
+    from lab.orders import Orders
 
 PATIENCE_S = 30.0
 """How long a program may take until it listens, in seconds."""
@@ -61,13 +62,11 @@ def ended(status: int) -> str:
 
 def states(runs: Sequence[Run], log: Path) -> dict[str, tuple[Process, ...]]:
     """Inside the capsule: return how each of `runs` is, by pod; `log` is that of the lab's keeper."""
-    from lab.session import keeper_of  # noqa: PLC0415 - it imports us
-
     if not runs:
         return {}
     wrong = silent(runs)
-    with keeper_of(log) as keeper:
-        told = {_key(one): one["status"] for one in keeper.order(processes=True)["processes"]}
+    with orders.taken_at(log) as keeper:
+        told = {_key(one): one["status"] for one in keeper.give(processes=True)["processes"]}
     found: dict[str, tuple[Process, ...]] = {}
     for run in runs:
         status = told.get((run.netns, run.pod, run.container))
@@ -76,7 +75,7 @@ def states(runs: Sequence[Run], log: Path) -> dict[str, tuple[Process, ...]]:
     return found
 
 
-def check_listening(runs: Sequence[Run], builder: Builder, progress: Progress) -> None:
+def check_listening(runs: Sequence[Run], keeper: Orders, progress: Progress) -> None:
     """Inside the capsule: return when each of `runs` listens on its ports.
 
     Raises `KernelError` with the last words of each that ended before, or that does not within `PATIENCE_S`.
@@ -84,7 +83,7 @@ def check_listening(runs: Sequence[Run], builder: Builder, progress: Progress) -
     deadline = time.monotonic() + PATIENCE_S
     while waiting := silent(runs):
         progress("processes", len(runs) - len(waiting), len(runs))
-        states = {_key(one): one for one in builder.order(processes=True)["processes"]}
+        states = {_key(one): one for one in keeper.give(processes=True)["processes"]}
         over = {run: states[key] for run in waiting if (key := (run.netns, run.pod, run.container)) in states}
         over = {run: one for run, one in over.items() if one["status"] is not None or time.monotonic() > deadline}
         if over:

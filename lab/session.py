@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import lab
 from lab import state
@@ -23,7 +22,7 @@ from lab.model.kubernetes import Pod
 from lab.model.ops import Listener, Run
 from lab.model.request import Reply, Request
 from lab.model.status import LabRow, shown
-from lab.serve import SOCKET
+from lab.orders import Orders
 
 _PATIENCE_S = (0.5, 1.0, 3.0, 10.0)
 """How long to wait for a new pod's answer, in seconds, the first time and the next ones.
@@ -39,10 +38,6 @@ Progress = Callable[[str, int, int], None]
 
 def silently(_what: str, _done: int, _total: int) -> None:
     """Tell nobody how far it is: a program waits for the end."""
-
-
-_ORDER_S = 30.0
-"""How long the keeper may take for an order, in seconds; it takes milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +94,8 @@ def up(
             return Standing(record), False
         state.check_not_held(folder)
         state.clear(folder)
-        with _new_capsule(folder, name) as (keeper, builder):
-            join.call(keeper, partial(_build, cluster, builder, progress))
+        with _new_capsule(folder, name) as (keeper, orders):
+            join.call(keeper, partial(_build, cluster, orders, progress))
             record = state.Record(
                 name=name,
                 keeper=keeper,
@@ -111,7 +106,7 @@ def up(
                 notes=tuple(notes),
             )
             state.write(folder, record)
-            builder.order(hold=True)
+            orders.give(hold=True)
         return Standing(record), True
 
 
@@ -162,48 +157,8 @@ def down(name: str) -> bool:
         return stood
 
 
-class Builder:
-    """Our end of the socket that the keeper takes orders on."""
-
-    def __init__(self, end: socket.socket, log: Path) -> None:
-        """Speak on `end`; `log` has the keeper's last words if it ends."""
-        end.settimeout(_ORDER_S)
-        self.file = end.makefile("rwb")
-        self.log = log
-
-    def order(self, **words: object) -> dict[str, Any]:
-        """Give one order and return the answer; `KernelError` lists the ports that could not be served."""
-        try:
-            self.file.write(json.dumps(words).encode() + b"\n")
-            self.file.flush()
-            line = self.file.readline()
-        except OSError:
-            line = b""
-        if not line:
-            raise KernelError(f"the keeper ended or hangs; its log ends with:\n{_tail(self.log)}")
-        answer: dict[str, Any] = json.loads(line)
-        if answer["failures"]:
-            raise KernelError("\n".join(answer["failures"]), hint="do two pods of one node's network share a port?")
-        return answer
-
-
-def _tail(log: Path, lines: int = 10) -> str:
-    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or "  (nothing)"
-
-
 @contextmanager
-def keeper_of(log: Path) -> Iterator[Builder]:
-    """Inside the capsule: give an end at which its keeper takes orders."""
-    with socket.socket(socket.AF_UNIX) as end:
-        try:
-            end.connect(SOCKET)
-        except OSError as error:
-            raise KernelError(f"the lab's keeper takes no orders: {error}") from None
-        yield Builder(end, log)
-
-
-@contextmanager
-def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Builder]]:
+def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Orders]]:
     """Start a keeper; whatever goes wrong while its lab is built ends it and clears the state folder."""
     ours, theirs = socket.socketpair()
     log = state.open_log(folder)
@@ -214,7 +169,7 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Buil
         with ours, theirs:
             keeper = capsule.spawn(argv, name=name, keep=state.root(), log=log, fds=[theirs.fileno()], env=env)
             theirs.close()
-            yield keeper, Builder(ours, folder / state.LOG)
+            yield keeper, Orders(ours, folder / state.LOG)
     except BaseException:
         if keeper is not None:
             capsule.end(keeper)
@@ -224,19 +179,19 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Buil
         os.close(log)
 
 
-def _build(cluster: Cluster, builder: Builder, progress: Progress) -> None:
+def _build(cluster: Cluster, orders: Orders, progress: Progress) -> None:
     """Inside the capsule: do the plan and see that every pod answers."""
     from lab import build, programs  # noqa: PLC0415 - only needed in there, while the keeper starts
     from lab.kernel import rules  # noqa: PLC0415
     from lab.plan import plan  # noqa: PLC0415
 
     def serve(pods: Sequence[Listener]) -> None:
-        builder.order(serve=[words(pod) for pod in pods])
+        orders.give(serve=[words(pod) for pod in pods])
 
     ops = plan(cluster, nfacct=rules.nfacct_available()).ops
     build.build(ops, serve=serve, progress=progress)
     check_answers(probes(cluster), progress)
-    programs.check_listening([op for op in ops if isinstance(op, Run)], builder, progress)
+    programs.check_listening([op for op in ops if isinstance(op, Run)], orders, progress)
 
 
 def check_answers(asked: Sequence[Probe], progress: Progress) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lab.errors import KernelError, TopologyError
-from lab.kernel import conntrack, netns, rules
+from lab.kernel import conntrack, foreign, netns, rules
 from lab.model.address import FAMILIES, Family
 from lab.model.cluster import Cluster
 from lab.model.drift import Difference
@@ -108,6 +108,13 @@ def full(cluster: Cluster, nodes: Sequence[str] | None = None) -> Synced:
     ]
     rules.restore(again)
     return Synced(fully=tuple(names), flows=_reconcile(cluster, names))
+
+
+def clear(cluster: Cluster, nodes: Sequence[str]) -> None:
+    """Take all rules and sets of some nodes away, whoever wrote them."""
+    for name in nodes:
+        with netns.inside(name):
+            foreign.flush(legacy=cluster.spec.iptables == "legacy")
 
 
 def drift(cluster: Cluster, nodes: Sequence[str] | None = None) -> tuple[Drift, ...]:

@@ -6,8 +6,8 @@ meanwhile (`lab.kernel.trace`). What stands around the packets, rules, links, ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,14 @@ from lab.model.address import IPAddress
 from lab.model.cluster import Cluster, pod_addresses, pod_netns
 from lab.model.interfaces import interfaces
 from lab.model.request import Request, Transport
+from lab.model.trace import Job
 from lab.parse import target as targets
 from lab.parse.place import Place, places
 from lab.session import Standing
 
 if TYPE_CHECKING:
     from lab.model.address import Family
-    from lab.model.trace import Evidence, Tool
+    from lab.model.trace import Evidence
 
 MOST_PODS = 64
 """Of so many pods that may answer the packets are looked at inside; of more, only where they leave the node."""
@@ -32,24 +33,6 @@ MOST_ENDS = 4000
 
 What an unprivileged user may send to nf_tables at once is not much more (net.core.wmem_default).
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What to trace: `ends`, the addresses and ports that its packets may be sent to; `askers`, the asker's addresses.
-
-    `places`: by namespace, what it is called; these are tapped. `nodes`: those whose rules are traced in any case.
-    `whole`: also tables of which no event tells are listed.
-    """
-
-    request: Request
-    tool: Tool
-    places: Mapping[str, str]
-    nodes: tuple[str, ...]
-    names: Mapping[IPAddress, str]
-    ends: tuple[tuple[IPAddress, int], ...]
-    askers: tuple[IPAddress, ...]
-    whole: bool = False
 
 
 def trace(  # noqa: PLR0913 - the request's own numbers

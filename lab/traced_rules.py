@@ -10,7 +10,7 @@ from lab.model.address import family_of
 from lab.model.trace import OWN_TABLE, Event, Listing
 
 if TYPE_CHECKING:
-    from lab.trace import Job
+    from lab.model.trace import Job
 
 _LEGACY = ("filter", "mangle", "nat")  # the tables that a lab's own rules are in
 _FAMILIES = {4: 2, 6: 10}  # AF_INET, AF_INET6

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lab import traffic
 from lab.journey import questions
 from lab.kernel import conntrack, netns, network, sysctl, tap, trace, trace_events
-from lab.model.trace import OWN_TABLE, Evidence, Link, Route, RouteQuestion, Tap
+from lab.model.trace import OWN_TABLE, Evidence, Job, Link, Route, RouteQuestion, Tap
 from lab.parse import conntrack as entries
 from lab.parse.frame import frame
 from lab.parse.trace import Concerned, events
@@ -20,7 +20,6 @@ from lab.traced_rules import Rules
 if TYPE_CHECKING:
     from lab.model.flow import Flow
     from lab.model.request import Reply
-    from lab.trace import Job
 
     Counts = Mapping[str, Mapping[str, int]]
 

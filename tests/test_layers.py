@@ -21,8 +21,8 @@ KERNEL = {"kernel"}
 MIDDLE = {
     "api", "attempts", "bugreport", "build", "capture", "cases", "catalogue", "changes", "check", "curl", "enter",
     "evidence", "gallery", "graph", "handed_in", "installed", "keeper", "keyboard", "learner", "live", "loaded",
-    "logbook", "messages", "observe", "programs", "progress", "running", "serve", "session", "snapshot", "state",
-    "sync", "taps", "topology", "trace", "traced_rules", "tracing", "traffic", "verify", "watch", "watching",
+    "logbook", "messages", "observe", "orders", "programs", "progress", "running", "serve", "session", "snapshot",
+    "state", "sync", "taps", "topology", "trace", "traced_rules", "tracing", "traffic", "verify", "watch", "watching",
     "workshop",
 }  # fmt: skip
 FRONT = {"cli", "plugin"}

@@ -22,6 +22,24 @@ their priorities are -310 and 310. Each gives one event, of the kind `policy`, w
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What to trace: `ends`, the addresses and ports that its packets may be sent to; `askers`, the asker's addresses.
+
+    `places`: by namespace, what it is called; these are tapped. `nodes`: those whose rules are traced in any case.
+    `whole`: also tables of which no event tells are listed.
+    """
+
+    request: Request
+    tool: Tool
+    places: Mapping[str, str]
+    nodes: tuple[str, ...]
+    names: Mapping[IPAddress, str]
+    ends: tuple[tuple[IPAddress, int], ...]
+    askers: tuple[IPAddress, ...]
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tap:
     """A packet at an interface: where it comes in, before any hook, or leaves, behind all. `time_ns`: since the epoch.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import catalogue, programs, session, state
+from lab import catalogue, orders, programs, session, state
 from lab.errors import KernelError
 from lab.model.program import PATH
 from lab.plan.runs import runs
@@ -226,8 +226,8 @@ def test_an_order_that_is_given_again_starts_nothing_again(build: Callable[..., 
     (run,) = runs(standing.cluster)
 
     def again() -> None:
-        with session.keeper_of(state.root() / "real" / state.LOG) as keeper:
-            keeper.order(serve=[session.words(run)])
+        with orders.taken_at(state.root() / "real" / state.LOG) as keeper:
+            keeper.give(serve=[session.words(run)])
 
     standing.call(again)
     assert len(logged(r"exited|serving 20085")) == 1

@@ -16,7 +16,7 @@ from lab import observe, session, shares, trace, tracing, traffic
 from lab.kernel import conntrack, netns
 from lab.kernel import trace as recorder
 from lab.model.request import Reply, Request, Transport
-from lab.model.trace import OWN_TABLE
+from lab.model.trace import OWN_TABLE, Job
 from tests import commandline
 
 TOOLS = {
@@ -122,7 +122,7 @@ def steady(way: tuple[str, str, int, int]) -> tuple[str, str, int, int]:
 # --- shares ----------------------------------------------------------------------------------------------------------
 
 
-def traced(job: trace.Job) -> tuple[list[Reply], int]:
+def traced(job: Job) -> tuple[list[Reply], int]:
     """Inside the capsule: make many requests while their packets are traced; return how much was told of them, too."""
     watches = tracing.Before(job).rules.watches
     with recorder.recording(tuple(job.places), watches, f"{OWN_TABLE}-x") as recording:
