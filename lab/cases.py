@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from lab import judge, observe
 from lab.controllers.expect import askers, in_short
@@ -46,10 +47,14 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """An expectation, or a step of one, ready to be tried: each asker makes its request `count` times."""
+    """An expectation, or a step of one, ready to be tried: each asker makes its request `count` times.
+
+    `ends`: the addresses and ports that the requests' packets may be sent to.
+    """
 
     wanted: Expectation | Step
     requests: tuple[Request, ...]
+    ends: tuple[tuple[IPAddress, int], ...]
     askers: tuple[str, ...]
     count: int
     resolved: Resolved
@@ -57,6 +62,14 @@ class Case:
     def in_full(self) -> list[Request]:
         """Return every request, an asker's one after another."""
         return [request for request in self.requests for _ in range(self.count)]
+
+    def others(self) -> list[Request]:
+        """Return every request but each asker's first."""
+        return [request for request in self.requests for _ in range(self.count - 1)]
+
+    def in_order(self, firsts: Iterator[Reply], others: Iterator[Reply]) -> list[Reply]:
+        """Return the replies to the requests `in_full`, given those to `requests` and those to the `others`."""
+        return [reply for _ in self.requests for reply in (next(firsts), *islice(others, self.count - 1))]
 
     def observation(self, replies: Sequence[Reply], **seen: object) -> Observation:
         """Return what was observed, given the replies to the requests `in_full`."""
@@ -99,6 +112,7 @@ def _case(cluster: Cluster, expectation: Expectation, wanted: Expectation | Step
             replace(request, timeout_s=timeout_s, local_port=local_port, size=expectation.size, hold=held)
             for request in requests
         ),
+        ends=observe.ends(cluster, requests[0]),
         askers=tuple(place.short for place in asking),
         count=expectation.connections
         or (1 if local_port else judge.requests_needed(wanted, resolved, askers=len(asking))),

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from itertools import islice
 
 from lab import edits, judge, live, observe, words
 from lab.cases import Case, Known, case_or_finding
@@ -100,7 +99,8 @@ def _together(
     known = Known.of(lab.cluster)
     cases = {number: case_or_finding(lab.cluster, one, one, known) for number, one in wanted.items()}
     to_try = [case for case in cases.values() if isinstance(case, Case)]
-    observed = iter(lab.call(partial(_observe_all, to_try, observe.node_names(lab.cluster), progress)))
+    nodes = observe.node_names(lab.cluster)
+    observed = iter(lab.call(partial(_observe_all, to_try, nodes, progress)) if to_try else ())
     return {
         number: [_judged(lab, case, next(observed), on_failure) if isinstance(case, Case) else (case,)]
         for number, case in cases.items()
@@ -156,13 +156,10 @@ def _conditioned(cluster: Cluster, step: Step, now: str) -> Cluster:
 
 def _observe_all(cases: Sequence[Case], nodes: Sequence[str], progress: Progress) -> list[Observation]:
     """Inside the capsule: send every request, then read what the nodes' conntrack holds of the first ones."""
-    from lab import traffic  # noqa: PLC0415 - only needed in there
-
-    wanted = [request for case in cases for request in case.in_full()]
-    progress("requests", 0, len(wanted))
-    replies = iter(traffic.requests(wanted, concurrency=AT_ONCE))
-    answered = [[next(replies) for _ in case.in_full()] for case in cases]
-    progress("requests", len(wanted), len(wanted))
+    number = sum(len(case.in_full()) for case in cases)
+    progress("requests", 0, number)
+    answered = _replies(cases, nodes, concurrency=AT_ONCE)
+    progress("requests", number, number)
     every = observe.flows_on(nodes) if any(judge.flow_expectations(case.wanted) for case in cases) else ()
     return [
         case.observation(mine, flows=_own(every, mine[0], case.requests[0]))
@@ -176,8 +173,13 @@ def _own(flows: Sequence[Flow], reply: Reply, request: Request) -> tuple[Flow, .
 
 def _observe_one(lab: Standing, case: Case) -> Observation:
     """Send a case's requests, the first one traced if its journey is expected, and look at what came of them."""
-    if not case.wanted.traced:
-        return lab.call(partial(_observe_untraced, case, observe.node_names(lab.cluster)))
+    if case.wanted.traced:
+        return traced(lab, case)
+    return lab.call(partial(_observe_untraced, case, observe.node_names(lab.cluster)))
+
+
+def traced(lab: Standing, case: Case) -> Observation:
+    """Send a case's requests, the first one traced, and look at what came of them, in a lab that is held."""
     from lab import trace, traffic  # noqa: PLC0415 - few expectations need them
     from lab.journey import assemble  # noqa: PLC0415 - as above
 
@@ -205,17 +207,26 @@ def _lost(evidence: Evidence) -> str:
 
 def _observe_untraced(case: Case, nodes: Sequence[str]) -> Observation:
     """Inside the capsule: send a case's requests, then read what the nodes' conntrack holds of the first one."""
-    replies = _replies(case)
+    (replies,) = _replies([case], nodes)
     every = observe.flows_on(nodes) if judge.flow_expectations(case.wanted) else ()
     return case.observation(replies, flows=_own(every, replies[0], case.requests[0]))
 
 
-def _replies(case: Case) -> list[Reply]:
-    """Send a case's requests; where one pod must give all replies, each asker's first is waited for."""
-    from lab import traffic  # noqa: PLC0415 - only needed in there
+def _replies(cases: Sequence[Case], nodes: Sequence[str], *, concurrency: int = 64) -> list[list[Reply]]:
+    """Send the cases' requests, each asker's first one from a port that no flow has; return each case's replies.
 
-    if case.wanted.shares != "one":
-        return traffic.requests(case.in_full())
-    firsts = traffic.requests(case.requests)
-    others = iter(traffic.requests([request for request in case.requests for _ in range(case.count - 1)]))
-    return [reply for first in firsts for reply in (first, *islice(others, case.count - 1))]
+    The first ones are those whose flows are looked at: they go before the others, which may make flows like theirs.
+    Where one pod must give all replies, they are waited for.
+    """
+    from lab import ports, traffic  # noqa: PLC0415 - only needed in there
+
+    firsts = [(request, case.ends) for case in cases for request in case.requests]
+    others = [request for case in cases for request in case.others()]
+    wanted, sockets = [request for request, _ in firsts], ports.bound(firsts, nodes)
+    if any(case.wanted.shares == "one" for case in cases):
+        replies = traffic.requests(wanted, concurrency=concurrency, sockets=sockets)
+        replies += traffic.requests(others, concurrency=concurrency)
+    else:
+        replies = traffic.requests([*wanted, *others], concurrency=concurrency, sockets=sockets)
+    first, other = iter(replies[: len(wanted)]), iter(replies[len(wanted) :])
+    return [case.in_order(first, other) for case in cases]

@@ -153,6 +153,14 @@ def ports_behind(cluster: Cluster, address: IPAddress, number: int, protocol: Tr
     )
 
 
+def ends(cluster: Cluster, asked: Request) -> tuple[tuple[IPAddress, int], ...]:
+    """Return the addresses and ports that a request's packets may be sent to: first its own, then the endpoints'."""
+    ports = ports_behind(cluster, asked.address, asked.port, asked.protocol)
+    behind = [(one.address, one.port) for port in ports for one in port.endpoints]
+    same_family = [(address, port) for address, port in behind if address.version == asked.address.version]
+    return tuple(dict.fromkeys([(asked.address, asked.port), *same_family]))
+
+
 def missing_port(cluster: Cluster, asked: Request) -> str:
     """Return in words that a request goes to a port that its Service has not; "" if it has, or it is to no Service."""
     if ports_behind(cluster, asked.address, asked.port, asked.protocol):

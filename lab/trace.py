@@ -72,17 +72,14 @@ def job(cluster: Cluster, request: Request, *, whole: bool = False) -> Job:
 
     known = places(cluster)
     asker = [one for one in known if one.netns == request.netns]
-    ports = observe.ports_behind(cluster, request.address, request.port, request.protocol)
-    behind = [(one.address, one.port) for port in ports for one in port.endpoints]
-    ends = [(address, port) for address, port in behind if address.version == request.address.version]
-    ends = list(dict.fromkeys([(request.address, request.port), *ends]))
+    ends = observe.ends(cluster, request)
     return Job(
         request=request,
         tool=tool(cluster),
         places=_places(cluster, known, request.netns, {address for address, _ in ends}),
         nodes=tuple(observe.node_names(cluster)),
         names=targets.names(cluster),
-        ends=tuple(ends[:MOST_ENDS]),
+        ends=ends[:MOST_ENDS],
         askers=tuple(_askers(cluster, asker, request)),
         whole=whole,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from lab import traffic
+from lab import ports, traffic
 from lab.journey import questions
 from lab.kernel import conntrack, netns, network, sysctl, tap, trace, trace_events
 from lab.model.trace import OWN_TABLE, Evidence, Job, Link, Route, RouteQuestion, Tap
@@ -60,9 +60,10 @@ def work(job: Job) -> Evidence:
     """Inside the capsule: make the request, and return what the kernel told of it."""
     table = f"{OWN_TABLE}-{os.getpid()}"
     before = Before(job)
+    sockets = ports.bound([(job.request, job.ends)], job.nodes)
     with trace.recording(tuple(job.places), before.rules.watches, table) as recorder:
         before.note()
-        (reply,) = traffic.requests([job.request])
+        (reply,) = traffic.requests([job.request], sockets=sockets)
         recorder.stop()
         return evidence(job, reply, before, recorder.result(), table)
 

@@ -24,7 +24,7 @@ from lab.model.request import Reply, Request
 from lab.parse.reply import NO_SENSE, error_word, with_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lab.model.address import IPAddress
 
@@ -39,9 +39,18 @@ RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]:
+def opened(asked: Request) -> socket.socket:
+    """Return a socket to make a request with, of the namespace that the caller is in."""
+    kind = socket.SOCK_STREAM if asked.protocol == "tcp" else socket.SOCK_DGRAM
+    return socket.socket(FAMILIES[asked.address.version], kind | socket.SOCK_NONBLOCK)
+
+
+def requests(
+    wanted: Sequence[Request], *, concurrency: int = 64, sockets: Mapping[int, socket.socket] | None = None
+) -> list[Reply]:
     """Make the requests, at most `concurrency` at a time, and return their replies in the same order.
 
+    `sockets`: with which to make some of them, by their numbers (`lab.ports`); they are closed as the others are.
     Each has its own deadline, `timeout_s` from its start. Whatever the network does is told by the reply;
     `KernelError` only if there is no such namespace. TCP: an HTTP GET; UDP: one datagram that holds `path`.
     """
@@ -50,7 +59,7 @@ def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]
     limits.raise_open_files()
     try:
         with select.epoll() as poll, netns.inside(wanted[0].netns):
-            return _Batch(poll, wanted, concurrency).run()
+            return _Batch(poll, wanted, concurrency, sockets or {}).run()
     except FileNotFoundError as error:
         raise KernelError(
             f"{error.filename}: no such network namespace in this lab", hint="`invoke lab.status` lists what stands"
@@ -60,9 +69,12 @@ def requests(wanted: Sequence[Request], *, concurrency: int = 64) -> list[Reply]
 class _Batch:
     """Requests in flight and those that wait for their turn."""
 
-    def __init__(self, poll: select.epoll, wanted: Sequence[Request], concurrency: int) -> None:
+    def __init__(
+        self, poll: select.epoll, wanted: Sequence[Request], concurrency: int, sockets: Mapping[int, socket.socket]
+    ) -> None:
         self._poll = poll
         self._wanted = wanted
+        self._sockets = sockets
         self._concurrency = max(1, concurrency)
         self._here = wanted[0].netns
         self._next = 0
@@ -94,7 +106,7 @@ class _Batch:
             if asked.netns != self._here:
                 netns.enter(asked.netns)
                 self._here = asked.netns
-            exchange = _Exchange(asked)
+            exchange = _Exchange(asked, self._sockets.get(number) or opened(asked))
             reply = exchange.start()
             if reply is None:
                 self._flying[exchange.fd] = number, exchange
@@ -151,10 +163,9 @@ class _Batch:
 class _Exchange:
     """One request from its socket to its reply; each method gives the `Reply` once it is known."""
 
-    def __init__(self, asked: Request) -> None:
+    def __init__(self, asked: Request, own: socket.socket) -> None:
         self._asked = asked
-        self._kind = socket.SOCK_STREAM if asked.protocol == "tcp" else socket.SOCK_DGRAM
-        self._socket = socket.socket(FAMILIES[asked.address.version], self._kind | socket.SOCK_NONBLOCK)
+        self._socket = own
         self._local: tuple[IPAddress, int] | None = None
         self._body = bytearray()
         self._done: Reply | None = None  # the reply is complete, the server has not closed yet

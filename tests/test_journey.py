@@ -7,12 +7,14 @@ from dataclasses import replace
 from fractions import Fraction
 from ipaddress import ip_address
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from lab.journey import assemble, questions
 from lab.model.journey import Journey, Leg, Step
 from lab.model.trace import OWN_TABLE, RouteQuestion
+from lab.report.journey_sentence import sentence
 from tests.recorded import NAMES, recorded
 
 WEB = "default/web:http"
@@ -130,6 +132,9 @@ STORIES = {
     "fault-reject-rst": (
         "reject", "", "", ["request tcp [S] refused node-2", "refusal tcp [R.] delivered client-a"],
     ),
+    "port-changed": (
+        "port-changed", BACK, "", ["request tcp [S] delivered web-2", "reply tcp [S.] delivered client-a"],
+    ),
     "fault-rp-filter": ("lost", "", "", ["request tcp [S] lost node-2"]),
     "reply-dropped-by-both-iptables": (
         "", "drop", "", ["request tcp [S] delivered web-2", "reply tcp [S.] dropped node-2"],
@@ -181,9 +186,10 @@ def test_what_conntrack_has_translated_has_a_moment_and_what_is_inferred_says_so
     told = journey(name)
     for flow in told.flows:
         if told.reply.answered:
-            assert {*(["dnat"] if flow.dnat else []), *(["masquerade"] if flow.snat else [])} <= set(told.moments)
+            assert "dnat" in told.moments or not flow.dnat
+            assert {"masquerade", "port-changed"} & set(told.moments) or not flow.snat
     for step in told.steps:
-        if {"lost", "reply-translated"} & set(step.moments):
+        if {"lost", "reply-translated", "port-changed"} & set(step.moments):
             assert (step.observed, bool(step.text)) == (False, True)
         if {"choose", "mark", "mark-read", "drop", "reject"} & set(step.moments):
             assert step.observed
@@ -282,6 +288,34 @@ def test_the_reply_is_translated_back_where_its_addresses_change_by_the_entry() 
     )  # fmt: skip
     assert step.text.startswith("by the entry ")
     assert step.text.endswith("no rule was asked")
+
+
+def test_a_source_port_that_no_rule_has_changed_is_not_called_masqueraded() -> None:
+    told = journey("port-changed")
+    step = with_moment(told, "port-changed")
+    assert (step.node, step.hook, step.before.src, step.before.sport, step.after.sport) == (
+        "node-1", "POSTROUTING", step.after.src, told.original.sport, told.flows[0].reply.dport,
+    )  # fmt: skip
+    assert step.text.endswith("and no rule did it: another flow has that tuple")
+    assert "node-1 changed the source port (another flow has that tuple)" in sentence(told)
+
+
+@pytest.mark.parametrize(
+    ("seen", "moment"),
+    [
+        ({}, "port-changed"),
+        ({"lost": {"node-1": 1}}, "masquerade"),  # its rule may have been among that
+        ({"events": ()}, "masquerade"),  # by an entry that was there before: its rule was asked then
+    ],
+)
+def test_where_the_source_is_the_nodes_own_only_the_rules_that_it_met_tell_whether_it_was_masqueraded(
+    seen: dict[str, Any], moment: str
+) -> None:
+    evidence = recorded("port-changed")
+    (asker, _), one = evidence.reply.local or pytest.fail("no local end"), evidence.links[0]
+    own = replace(one, netns="node-1", name="own", addresses=(asker,))
+    told = assemble(replace(evidence, links=(*evidence.links, own), **seen))
+    assert moments(told.legs[:1]) == moment
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ CASES = {
     "nodeport-80.txt": (EVERY["nodeport"], {}, Look(width=80)),
     "nodeport-ipv6-80.txt": (six(EVERY["nodeport"]), {}, Look(width=80)),
     "clusterip-no-reply.txt": (EVERY["clusterip"], {"reply": False}, Look()),
+    "port-changed.txt": (assemble(recorded("port-changed")), {}, Look()),
     "reject-ascii.txt": (EVERY["reject"], {}, Look(unicode=False)),
 }
 

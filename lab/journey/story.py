@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab.journey import causes, hooks, routing
+from lab.journey import causes, entries, hooks, routing
 from lab.journey.sight import LOOPBACK, Pass, carried, first_tuple, ttl_of
 from lab.journey.translation import translated
 from lab.model.flow import Tuple
-from lab.model.journey import Step
+from lab.model.journey import Moment, Step
 from lab.model.trace import Tap
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lab.journey.rules import Book
     from lab.journey.sight import Places, Sight, Track
     from lab.model.address import IPAddress
-    from lab.model.flow import Flow
-    from lab.model.netfilter import Chain
     from lab.model.trace import Evidence, Route, RouteQuestion
 
 
@@ -106,21 +104,38 @@ def _came_by_loopback(sight: Sight) -> bool:
 
 
 def _change(story: Story, netns: str, now: Tuple) -> Step:
-    flow = flow_of(story, netns, story.entered.get(netns, story.packet))
-    return _titled(story, translated(story.places.name(netns), story.packet, now, flow, story.mark))
+    flow = entries.flow_of(story, netns, story.entered.get(netns, story.packet))
+    return _titled(story, translated(story.places.name(netns), story.packet, now, flow, story.mark), netns)
 
 
-def _titled(story: Story, step: Step) -> Step:
+def _titled(story: Story, step: Step, netns: str) -> Step:
     """Return the step of a change without a rule, called by its name: a request's first packet is told otherwise.
 
-    Rules do translate that one, so they were there, and were not seen: events were lost, or there were none.
+    Rules do translate that one, so they were there, and were not seen: events were lost, or there were none. But for a
+    source port, which conntrack itself changes if need be.
     """
     if story.track.role != "request" or step.kind != "conntrack" or step.observed:
         return step
     dnat = (step.before.dst, step.before.dport) != (step.after.dst, step.after.dport)
     snat = (step.before.src, step.before.sport) != (step.after.src, step.after.sport)
-    text = step.text.replace("and no rule was asked", "and no rule was seen to do it")
-    return replace(step, moments=(*(("dnat",) if dnat else ()), *(("masquerade",) if snat else ())), text=text)
+    source: Moment = "port-changed" if _by_itself(story, step, netns) else "masquerade"
+    alone = source == "port-changed" and not dnat
+    why = "and no rule did it: another flow has that tuple" if alone else "and no rule was seen to do it"
+    moments: tuple[Moment, ...] = (*(("dnat",) if dnat else ()), *((source,) if snat else ()))
+    return replace(step, moments=moments, text=step.text.replace("and no rule was asked", why))
+
+
+def _by_itself(story: Story, step: Step, netns: str) -> bool:
+    """Return whether conntrack has changed a source port without a rule: the replies were another flow's already.
+
+    Masquerading takes an address of the node's own. Where the source is such a one already, only the rules that the
+    packet met tell the two apart; what belongs to an entry that was there before met none.
+    Source: get_unique_tuple in nf_nat_core.c.
+    """
+    if step.before.src != step.after.src:
+        return False
+    own = any(step.before.src in link.addresses for link in story.evidence.links if link.netns == netns)
+    return not own or (entries.met_nat(story, netns) and not causes.not_seen(story.evidence, netns))
 
 
 def _tap(story: Story, at: int, tap: Tap) -> None:
@@ -206,76 +221,20 @@ def _hook(story: Story, at: int, one: Pass) -> None:
         packet=story.packet,
         mark=story.mark,
         behind=_behind(story, at),
-        flow=flow_of(story, one.netns, story.entered.get(one.netns, story.packet)),
+        flow=entries.flow_of(story, one.netns, story.entered.get(one.netns, story.packet)),
         names=story.names,
         protocol=carried(story.track.packet).protocol,
     )
     for step in hooks.steps(one, story.book, setting):
-        story.add(_titled(story, step))
-    _entry(story, one, setting.flow)
+        story.add(_titled(story, step, one.netns))
+    entry = entries.told(story, one, setting.flow)
+    if entry is not None:
+        story.add(entry)
 
 
 def _behind(story: Story, at: int) -> Tuple | None:
     """Return how the packet looked when it was seen next; behind INPUT there is nobody to see it."""
     return next((first_tuple(sight) for sight in story.track.sights[at + 1 :]), None)
-
-
-def _entry(story: Story, one: Pass, flow: Flow | None) -> None:
-    """Tell of the entry that a connection's first packet leaves behind: where it leaves the machine, or comes to it.
-
-    Source: nf_conntrack_confirm is called behind all others in POSTROUTING and INPUT (nf_conntrack_proto.c).
-    """
-    died = any(step.verdict in ("drop", "reject") for step in story.steps if step.hook == one.hook)
-    if story.track.role != "request" or one.hook not in ("POSTROUTING", "INPUT") or flow is None or died:
-        return
-    if story.evidence.request.protocol != flow.protocol:
-        return
-    known = any(event.ct_id and event.ct_id == flow.id for event in one.events)
-    ends = [end for end, so in (("the destination", flow.dnat), ("the source", flow.snat)) if so]
-    which, sure = _which_entry(story, one.netns)
-    text = f"{which}: translates {' and '.join(ends) or 'nothing'}"
-    story.add(
-        Step(
-            node=story.places.name(one.netns),
-            kind="conntrack",
-            before=story.packet,
-            after=story.packet,
-            hook=one.hook,
-            mark_before=story.mark,
-            mark_after=story.mark,
-            text=text if known else f"{text}, as the table has it afterwards",
-            matters=bool(ends),
-            observed=known and sure,
-        )
-    )
-
-
-def _which_entry(story: Story, netns: str) -> tuple[str, bool]:
-    """Return which entry of a machine a packet belongs to, in words, and whether that was observed.
-
-    Only the packet that makes an entry meets chains of the type nat; one that was translated and met none had an entry.
-    """
-    events = [
-        event for one in story.track.sights if isinstance(one, Pass) and one.netns == netns for event in one.events
-    ]
-    if any(event.table == "nat" or _is_nat(story.book.find(event).chain) for event in events):
-        return "new entry", True
-    here = [step for step in story.steps if step.node == story.places.name(netns) and step.kind == "conntrack"]
-    if any(step.moments for step in here) and not causes.not_seen(story.evidence, netns):
-        return "an entry that was there before, so that no rule was asked", False
-    return "entry", True
-
-
-def _is_nat(chain: Chain | None) -> bool:
-    return chain is not None and chain.nat
-
-
-def flow_of(story: Story, netns: str, packet: Tuple) -> Flow | None:
-    """Return the entry of a node that a packet belongs to which came there as `packet`, in either direction."""
-    for flow in story.evidence.flows:
-        if flow.node == netns and packet in (flow.original, flow.reply):
-            return flow
-    return None
 
 
 def _route(story: Story, decision: routing.Decision) -> None:

@@ -24,6 +24,7 @@ Moment = Literal[
     "mark",  # the fwmark was set or changed
     "mark-read",  # a rule matched because of the fwmark
     "masquerade",  # the source was rewritten
+    "port-changed",  # the source port was rewritten, by no rule: the replies would have looked like another flow's
     "hairpin",  # sent back out of the port, or to the machine, that it came from
     "reply-translated",  # a later packet of a connection, rewritten by its entry: no rule does it
     "reject",  # refused: the sender is told

@@ -12,7 +12,7 @@ from lab import words
 from lab.report import flows
 from lab.report.journey_rounds import Stay, folded, hops, stays
 from lab.report.journey_rules import Block, blocks, merged
-from lab.report.journey_sentence import ending, goal, odds, outcome, sentence
+from lab.report.journey_sentence import PORT_TAKEN, ending, goal, odds, outcome, sentence
 from lab.report.table import Look, mark, paint, wrap
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ _KEYWORDS: dict[Moment, str] = {
     "mark": "mark set",
     "mark-read": "mark read",
     "masquerade": "masqueraded",
+    "port-changed": "port changed",
     "hairpin": "hairpin",
     "reply-translated": "translated back",
     "reject": "refused",
     "drop": "dropped",
 }
 _ENDED: tuple[Moment, ...] = ("reject", "drop")
-_TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "reply-translated")
+_TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "port-changed", "reply-translated")
 _GUTTER = 3  # columns of the line down the machines, and of the sign for what is inferred
 _LABEL = 21  # columns of what stands before a packet's ends, at least
 _ROUNDS = 2  # of a packet that goes in circles that are told as they are
@@ -214,6 +215,8 @@ def _moments(step: Step, sheet: _Sheet, by: int) -> Iterator[_Line]:
             padded = paint(label, colour, sheet.look) + " " * max(2, sheet.label - len(label))
             yield _Line(padded + lines[0], inferred)
             yield from (_Line(" " * sheet.label + line) for line in lines[1:])
+            if moment == "port-changed" and not sheet.every:  # else the step's whole text says so
+                yield from _wrapped(PORT_TAKEN, sheet, len(label) - len(label.lstrip()) + 2)
         else:
             yield from _labelled(label, _said(step, moment), sheet, inferred=inferred, colour=colour)
 

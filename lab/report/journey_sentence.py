@@ -11,6 +11,9 @@ from lab.report.journey_rounds import folded, stays
 if TYPE_CHECKING:
     from lab.model.journey import End, Journey, Leg, Step
 
+PORT_TAKEN = "another flow has that tuple"
+"""Why conntrack gives a flow another source port, though no rule says so."""
+
 _DEAD = {"dropped": "dropped it", "refused": "refused it", "lost": "lost it"}
 _TOLD = {
     "timeout": "gave up",
@@ -144,6 +147,8 @@ def _deeds(steps: list[Step], leg: Leg, journey: Journey) -> list[str]:
         done.append("masqueraded")
     elif "dnat" in moments and any(step.hook == "POSTROUTING" for step in steps):
         done.append("did not masquerade")
+    if "port-changed" in moments:
+        done.append(f"changed the source port ({PORT_TAKEN})")
     if "hairpin" in moments:
         done.append("sent it back to where it came from")
     return done

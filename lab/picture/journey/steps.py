@@ -18,6 +18,7 @@ _SAID: dict[Moment, str] = {
     "mark": "mark set",
     "mark-read": "mark read",
     "masquerade": "masqueraded",
+    "port-changed": "source port changed",
     "hairpin": "hairpin",
     "reply-translated": "translated back",
     "reject": "rejected",

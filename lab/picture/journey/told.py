@@ -22,6 +22,7 @@ HUES: dict[Moment, Colour] = {
     "mark": "amber",
     "mark-read": "amber",
     "masquerade": "violet",
+    "port-changed": "violet",
     "hairpin": "blue",
     "reply-translated": "violet",
     "reject": "red",
@@ -124,7 +125,12 @@ def _moment(step: Step, moment: Moment) -> list[Line]:
     return [Line(title, "name", HUES[moment]), *(Line(one, "code") for one in more)]
 
 
-_TITLES: dict[Moment, str] = {"dnat": "DNAT", "masquerade": "masqueraded", "reply-translated": "translated back"}
+_TITLES: dict[Moment, str] = {
+    "dnat": "DNAT",
+    "masquerade": "masqueraded",
+    "port-changed": "source port changed",
+    "reply-translated": "translated back",
+}
 
 
 def _words(step: Step, moment: Moment) -> list[str]:
@@ -137,7 +143,7 @@ def _words(step: Step, moment: Moment) -> list[str]:
             said = [f"mark {mark(step.mark_before)} read"]
         case "hairpin":
             said = ["hairpin", *([f"back out of {step.out_interface}"] if step.out_interface else [])]
-        case "dnat" | "masquerade" | "reply-translated":
+        case "dnat" | "masquerade" | "port-changed" | "reply-translated":
             said = [_TITLES[moment], *changed(step.before, step.after)]
         case _:
             said = [moment]
