@@ -85,11 +85,20 @@ def test_requests_needed_and_bounds_take_no_time_that_a_user_would_notice() -> N
     assert time.process_time() - begin < 0.2
 
 
-@pytest.mark.parametrize("endpoints", [2, 3, 4, 8, 50])
-def test_so_many_requests_leave_no_endpoint_out_but_by_a_millionth_chance(endpoints: int) -> None:
+@pytest.mark.parametrize("endpoints", [2, 3, 4, 8, 56])
+def test_who_gets_half_a_fair_share_is_left_out_less_than_once_in_a_million(endpoints: int) -> None:
     def left_out(requests: int) -> float:
-        return float(endpoints * (1 - 1 / endpoints) ** requests)
+        return float(endpoints * (1 - 1 / (2 * endpoints)) ** requests)
 
     number = requests_to_reach(endpoints)
     assert left_out(number) <= FALSE_ALARM < left_out(number - 1)
+    assert number <= REQUESTS_MAX == requests_to_reach(57)
     assert requests_to_reach(1) == 1
+
+
+def test_one_fifth_of_what_is_left_leaves_each_of_five_half_a_fair_share() -> None:
+    shares, left = [], 1.0
+    for _ in range(4):
+        shares.append(0.2 * left)
+        left -= shares[-1]
+    assert min(*shares, left) >= 0.5 / 5  # exercises/01-clusterip/statistic-skew

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Flush the table: the export is cut off.
+ip netns exec "$node" conntrack -F

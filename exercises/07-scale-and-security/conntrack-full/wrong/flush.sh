@@ -1,0 +1,3 @@
+#!/bin/sh
+# Flush the table.
+ip netns exec "$node" conntrack -F
