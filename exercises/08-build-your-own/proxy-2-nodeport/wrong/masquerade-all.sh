@@ -1,0 +1,7 @@
+#!/bin/sh
+# Masquerade whatever leaves a node.
+set -e
+sh -eu "$here/solve/iptables.sh"
+for node in node-1 node-2 node-3; do
+    ip netns exec "$node" iptables -t nat -I POSTROUTING -j MASQUERADE
+done
