@@ -1,25 +1,23 @@
-"""A learner's course and the present attempt: its lab is built, broken, come back to, and built anew."""
+"""A learner's present attempt: its lab is built, broken, come back to, and built anew."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
 from lab import progress as file
 from lab import session, state, workshop
+from lab.course import Course, place
 from lab.errors import HostError, TopologyError
 from lab.exercise import progress as events
 from lab.model.exercise import Exercise
-from lab.model.progress import Attempt, Progress, Row
+from lab.model.progress import Attempt, Progress
 from lab.session import Standing
 from lab.workshop import Scene
-
-VARIABLE = "HAIRPIN_EXERCISES"
-"""The environment variable that names another folder of exercises than the one that comes along."""
 
 LAB = "exercise"
 """The lab's name, if nobody has taken it: the exercise's would tell what is wrong."""
@@ -35,59 +33,6 @@ class Sitting:
     attempt: Attempt
     standing: Standing
     built: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """What was done about the exercises of a folder ("": those that come along)."""
-
-    folder: str
-    progress: Progress
-
-    @cached_property
-    def exercises(self) -> tuple[Exercise, ...]:
-        """The exercises in their order; raises `TopologyError` with every mistake of all of them."""
-        return workshop.course(self.folder)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """Return a row for each exercise."""
-        return tuple(
-            Row(
-                name=one.name,
-                chapter=one.chapter,
-                title=one.spec.title,
-                difficulty=one.spec.difficulty,
-                needs_root=one.spec.needs == "root",
-                record=self.progress.record(one.name),
-            )
-            for one in self.exercises
-        )
-
-    def place(self, name: str) -> str:
-        """Return `exercise 3 of 24`, or where it stands in the exam that is under way."""
-        exam, names = self.progress.exam, []
-        with suppress(TopologyError):  # mistakes of others do not keep anybody from this one
-            names = [item.exercise for item in exam.items] if exam else [one.name for one in self.exercises]
-        what = "exam, exercise" if exam else "exercise"
-        return f"{what} {names.index(name) + 1} of {len(names)}" if name in names else what
-
-
-def course(folder: str = "", *, going_on: bool = False) -> Course:
-    """Return the course of a folder; an exam whose time is over is over. Raises `LabError`.
-
-    "" means that of the exam that is under way, that of the present attempt if it is `going_on`, that which
-    $HAIRPIN_EXERCISES names, or the one that comes along.
-    """
-    found = file.read()
-    if found.exam and time.time() > found.exam.deadline:
-        found = file.change(lambda progress: events.exam_over(progress, time.time()))
-    if found.exam and not folder:
-        return Course(folder=found.exam.folder, progress=found)
-    if going_on and found.attempt and not folder:
-        return Course(folder=found.attempt.folder, progress=found)
-    chosen = folder or os.environ.get(VARIABLE, "")
-    return Course(folder=os.path.abspath(chosen) if chosen else "", progress=found)
 
 
 def begun(at: Course) -> Attempt:
@@ -120,29 +65,71 @@ def present(at: Course) -> Sitting:
     return Sitting(scene=scene(at), attempt=attempt, standing=Standing(record))
 
 
-def start(at: Course, name: str, progress: session.Progress, *, seed: int | None = None) -> Sitting:
-    """Begin an exercise, or come back to it if it is the present one and not solved; `seed`: None draws one.
+def chosen(at: Course, name: str, *, seed: int | None = None) -> Scene:
+    """Return the scene of an attempt that can be begun here and now, or gone on with; `seed`: None draws one.
 
-    Raises `LabError`; an attempt whose lab could not be built is the present one nevertheless.
+    Raises `LabError`, before anything is done, if it cannot.
     """
     exercise = workshop.find(name, at.folder)
     _refuse(at, exercise)
-    old = at.progress.attempt
-    if old and unsolved(at) == name and seed in (None, old.seed):
-        return resume(at, progress)
+    present_one = at.progress.attempt
+    if present_one and at.under_way(exercise) and seed is None:
+        return workshop.scene(exercise, present_one.seed)
     items = {item.exercise: item.seed for item in at.progress.exam.left} if at.progress.exam else {}
-    drawn = items.get(name, secrets.randbelow(SEEDS) if seed is None else seed)
-    made = workshop.scene(exercise, drawn)  # its mistakes come before anything is done
-    _end(old)
-    lab, now, folder = _free(), time.time(), at.folder
-    noted = file.change(lambda found: events.begun(found, name, seed=drawn, lab=lab, now=now, folder=folder))
-    return _build(made, noted, progress)
+    return workshop.scene(exercise, items.get(name, secrets.randbelow(SEEDS) if seed is None else seed))
+
+
+def goes_on(at: Course, made: Scene) -> bool:
+    """Return whether a scene is that of the present attempt, which is not solved."""
+    attempt = at.progress.attempt
+    return attempt is not None and at.under_way(made.exercise) and made.seed == attempt.seed
+
+
+def start(at: Course, made: Scene, progress: session.Progress) -> Sitting:
+    """Begin an attempt of what was `chosen`, or come back to it if it is the present one and not solved.
+
+    Raises `LabError`; an attempt whose lab could not be built is the present one nevertheless.
+    """
+    if goes_on(at, made):
+        return resume(at, progress)
+    file.change(lambda found: found)  # what cannot be noted is told before anything ends
+    _end(at.progress.attempt)
+    now = time.time()
+    attempt = Attempt(
+        exercise=made.exercise.name,
+        folder=at.folder,
+        place=place(made.exercise),
+        seed=made.seed,
+        lab=_free(),
+        since=now,
+        touched=now,
+    )
+    file.change(lambda found: events.begun(found, attempt))
+    return _build(made, attempt, progress)
+
+
+def note(attempt: Attempt, event: Callable[[Progress], Progress]) -> Progress:
+    """Note what became of an attempt, and return the progress; raises `TopologyError` if it is not the present one.
+
+    Another command may have begun another one meanwhile, or built its lab anew.
+    """
+
+    def noted(found: Progress) -> Progress:
+        if not attempt.same(found.attempt):
+            raise TopologyError(
+                f"exercise {attempt.exercise}: meanwhile another command began another one, or built the lab anew",
+                hint="what is under way now: invoke exercise",
+            )
+        return event(found)
+
+    return file.change(noted)
 
 
 def _refuse(at: Course, exercise: Exercise) -> None:
     """Raise `LabError` if this exercise cannot be begun here and now."""
-    left = [item.exercise for item in at.progress.exam.left] if at.progress.exam else None
-    if left is not None and exercise.name not in left:
+    exam = at.progress.exam
+    left = [item.exercise for item in exam.left] if exam else []
+    if exam and (exercise.name not in left or at.folder != exam.folder):
         raise TopologyError(
             f"{exercise.name}: an exam is under way; expected one of {', '.join(left)}",
             hint="to leave the exam: invoke exercise.exam --end",
@@ -164,18 +151,24 @@ def resume(at: Course, progress: session.Progress) -> Sitting:
 
 def reset(at: Course, progress: session.Progress) -> Sitting:
     """Build the present attempt's lab anew, broken in the same way. Raises `LabError`."""
-    made = scene(at)
-    _end(begun(at))
+    made, attempt = scene(at), begun(at)
+    note(attempt, lambda found: found)  # as above
+    _end(attempt)
     lab = _free()
-    return _build(made, file.change(lambda found: events.built(found, None, time.time(), lab=lab)), progress)
+    found = note(attempt, lambda found: events.built(found, None, time.time(), lab=lab))
+    assert found.attempt is not None  # noqa: S101 - it was noted just now
+    return _build(made, found.attempt, progress)
 
 
-def _build(made: Scene, found: Progress, progress: session.Progress) -> Sitting:
-    """Build the lab of the attempt that was noted, and note that it stands."""
-    name = found.attempt.lab if found.attempt else LAB
-    standing = workshop.start(made, lab=name, progress=progress)
-    after = file.change(lambda now: events.built(now, standing.record.created, time.time()))
-    assert after.attempt is not None  # noqa: S101 - it was noted above
+def _build(made: Scene, attempt: Attempt, progress: session.Progress) -> Sitting:
+    """Build the lab of the attempt that was noted, and note that it stands; if it cannot be noted, the lab ends."""
+    standing = workshop.start(made, lab=attempt.lab, progress=progress)
+    try:
+        after = note(attempt, lambda found: events.built(found, standing.record.created, time.time()))
+    except BaseException:
+        session.down(standing.name)
+        raise
+    assert after.attempt is not None  # noqa: S101 - as above
     return Sitting(scene=made, attempt=after.attempt, standing=standing, built=True)
 
 
@@ -203,24 +196,3 @@ def _free() -> str:
         taken |= set(os.listdir(state.root()))
     names = (LAB, *(f"{LAB}-{number}" for number in range(2, 3 + len(taken))))
     return next(name for name in names if name not in taken)
-
-
-def unsolved(at: Course) -> str:
-    """Return the present exercise's name if it is neither passed nor given up, else ""."""
-    attempt = at.progress.attempt
-    return attempt.exercise if attempt and not attempt.passed and not attempt.gave_up else ""
-
-
-def following(at: Course) -> str:
-    """Return the name of the next exercise that is not passed, behind the present one; "" if there is none.
-
-    In an exam it is the next of that. What needs root is left out where we are not.
-    """
-    exam, rows = at.progress.exam, at.rows
-    names = [item.exercise for item in exam.items] if exam else [row.name for row in rows]
-    left = {row.name for row in rows if not row.record.passes and not (row.needs_root and os.geteuid())}
-    if exam:
-        left = {item.exercise for item in exam.left}
-    here = at.progress.attempt.exercise if at.progress.attempt else ""
-    first = names.index(here) + 1 if here in names else 0
-    return next((name for name in (*names[first:], *names[:first]) if name in left and name != here), "")

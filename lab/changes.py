@@ -58,6 +58,10 @@ class Changes:
             return None
         return frozenset(KINDS[letter] for letter in told.decode())
 
+    def unheard(self) -> bool:
+        """Return whether it would not be heard if rules of iptables-legacy were changed."""
+        return self._lab.call(_unheard)
+
     def state(self) -> str:
         """Return a digest of all links, addresses, routes and rules as they are now."""
         return hashlib.sha256(self._lab.call(_state).encode()).hexdigest()
@@ -75,6 +79,10 @@ def _work(write: int, control: socket.socket) -> None:
                 next_look = time.monotonic() + _LOOK_S
             if kinds:
                 os.write(write, "".join(kind[0] for kind in sorted(kinds)).encode())
+
+
+def _unheard() -> bool:
+    return changes.unheard(_namespaces())
 
 
 def _state() -> str:

@@ -10,6 +10,7 @@ import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from lab.errors import TopologyError
 
@@ -50,22 +51,46 @@ class Keys:
 def keys() -> Iterator[Keys]:
     """Give the keys of the terminal; raises `TopologyError` if standard input is none.
 
-    Ctrl-C and Ctrl-Z mean what they always do; whoever comes back from the background reads keys again.
+    Ctrl-C and Ctrl-Z mean what they always do: who is suspended leaves the terminal as it was found, and who comes back
+    from the background reads keys again.
     """
     if not sys.stdin.isatty():
         raise TopologyError("standard input is no terminal", hint="`invoke exercise.check` checks once")
     before = termios.tcgetattr(_FD)
 
-    def again(*_: object) -> None:
-        with suppress(termios.error, OSError):
-            if os.tcgetpgrp(_FD) == os.getpgrp():  # `bg` also sends SIGCONT
-                tty.setcbreak(_FD)
+    def suspend(*_: object) -> None:
+        _restore(before)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # we are stopped in this line
+        signal.signal(signal.SIGTSTP, suspend)
 
-    handler = signal.signal(signal.SIGCONT, again)
+    def again(*_: object) -> None:
+        with suppress(termios.error):
+            if _in_front():
+                tty.setcbreak(_FD, termios.TCSANOW)  # what was typed ahead is not lost
+
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTSTP, signal.SIGCONT)]
     try:
+        signal.signal(signal.SIGCONT, again)
+        if handlers[0][1] is signal.SIG_DFL:  # where it is ignored (a shell without job control), it stays so
+            signal.signal(signal.SIGTSTP, suspend)
         tty.setcbreak(_FD)
         yield Keys()
     finally:
-        signal.signal(signal.SIGCONT, handler)
-        with suppress(termios.error):  # the terminal may have gone
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        _restore(before)
+
+
+def _in_front() -> bool:
+    """Return whether the terminal is ours; `bg`, too, sends SIGCONT, and who is behind must not change its modes."""
+    try:
+        return os.tcgetpgrp(_FD) == os.getpgrp()
+    except OSError:  # it has gone, or there is no job control on it
+        return True
+
+
+def _restore(before: list[Any]) -> None:
+    with suppress(termios.error):  # the terminal may have gone
+        if _in_front():
             termios.tcsetattr(_FD, termios.TCSADRAIN, before)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from lab import attempts, session, workshop
+from lab import attempts, quiz, session, workshop
 from lab import progress as file
-from lab.attempts import Course, Sitting
-from lab.errors import TopologyError
+from lab.attempts import Sitting
+from lab.course import Course
+from lab.errors import KernelError, LabError, TopologyError
+from lab.exercise import answers
 from lab.exercise import progress as events
 from lab.exercise.exam import drawn
 from lab.model.exercise import HINTS, Question
-from lab.model.finding import Finding
 from lab.model.progress import Exam, Progress
 from lab.model.verdict import CellSeen, Verdict
 from lab.parse.exercise import HINTS_FILE, SOLUTION
@@ -22,41 +24,82 @@ from lab.parse.mistake import listed, show
 
 
 def check(sitting: Sitting, progress: session.Progress) -> tuple[Verdict, Progress]:
-    """Judge the present attempt, until it is stable, and note what was red. Raises `LabError`."""
-    lab = (
-        workshop.check_lab(sitting.scene, sitting.standing, progress) if sitting.scene.spec.mend else Verdict(cells=())
-    )
-    verdict = _with_answers(sitting, lab)
+    """Judge the present attempt, until it is stable, and note what was red; run what a quiz predicts.
+
+    Raises `LabError`.
+    """
+    asked = time.time()  # whoever has mended it by now has done so in time
+    attempts.note(sitting.attempt, lambda found: found)  # what cannot be noted is told before the work is done
+    mend = sitting.scene.spec.mend
+    with _whole(sitting):
+        verdict = _mended(sitting, progress) if mend else _predicted(sitting, progress)
     red = tuple(cell.name for cell in verdict.cells if cell.state != "green")
     if not verdict.stable:
         red = red or ("stable",)
-    return verdict, file.change(lambda found: events.checked(found, red, time.time()))
+
+    def noted(found: Progress) -> Progress:
+        return events.checked(events.ran(found) if verdict.runs else found, red, asked)
+
+    return verdict, attempts.note(sitting.attempt, noted)
+
+
+@contextmanager
+def _whole(sitting: Sitting) -> Iterator[None]:
+    """Say what comes next if the lab cannot be judged: somebody has taken from it what no exercise takes."""
+    try:
+        yield
+    except (KernelError, OSError, TopologyError) as error:
+        if isinstance(error, TopologyError) and sitting.standing.record.keeper.alive:
+            raise
+        attempts.note(sitting.attempt, lambda found: found)  # says so if another command has ended it
+        what = f"exercise {sitting.attempt.exercise}: its lab is not whole any more"
+        hint = "build it anew, broken in the same way: invoke exercise.reset"
+        raise KernelError(f"{what}: {error.message if isinstance(error, LabError) else error}", hint=hint) from None
+
+
+def _mended(sitting: Sitting, progress: session.Progress) -> Verdict:
+    lab = workshop.check_lab(sitting.scene, sitting.standing, progress)
+    return replace(lab, cells=(*lab.cells, *_answers(sitting, ran=False)))
+
+
+def _predicted(sitting: Sitting, progress: session.Progress) -> Verdict:
+    """Run what is predicted, if all of it is, and was not run before."""
+    missing = answers.open_(sitting.scene.spec, sitting.attempt.answers)
+    if missing or sitting.attempt.ran:
+        return Verdict(cells=_answers(sitting, ran=sitting.attempt.ran), open=missing)
+    runs = quiz.run(sitting.scene, sitting.standing, progress)
+    quiz.check_unchanged(runs)
+    return Verdict(cells=_answers(sitting, ran=True), runs=runs)
+
+
+def _answers(sitting: Sitting, *, ran: bool) -> tuple[CellSeen, ...]:
+    return answers.cells(sitting.scene.spec, sitting.attempt.answers, ran=ran)
 
 
 def look(sitting: Sitting, progress: session.Progress) -> Verdict:
-    """Look once at how the present attempt is, which is not counted. Raises `LabError`."""
-    lab = workshop.look(sitting.scene, sitting.standing, progress) if sitting.scene.spec.mend else Verdict(cells=())
-    return _with_answers(sitting, lab)
+    """Look once at how the present attempt is, which is not counted; of a quiz there is nothing to be seen.
 
-
-def _with_answers(sitting: Sitting, verdict: Verdict) -> Verdict:
-    """Return a verdict with a cell for each question."""
-    asked = (_answered(one, sitting.attempt.answers.get(one.name)) for one in sitting.scene.spec.questions)
-    return replace(verdict, cells=(*verdict.cells, *asked))
-
-
-def _answered(question: Question, given: str | None) -> CellSeen:
-    right = given == question.answer
-    observed = "right" if right else "none yet" if given is None else f"{given}: that is not it"
-    found = Finding(it=question.ask, what="answer", expected="the right one", observed=observed, holds=right)
-    return CellSeen(name=question.name, it=question.ask, state="green" if right else "red", findings=((found,),))
-
-
-def answer(sitting: Sitting, name: str, choice: str) -> tuple[Question, bool]:
-    """Note an answer, a choice's text or number; return the question and whether it is right.
-
-    Raises `TopologyError` for a name or a choice that is none.
+    Raises `LabError`.
     """
+    if not sitting.scene.spec.mend:
+        return Verdict(cells=())
+    with _whole(sitting):
+        lab = workshop.look(sitting.scene, sitting.standing, progress)
+    return replace(lab, cells=(*lab.cells, *_answers(sitting, ran=False)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """An answer that was noted. `right`: None of a prediction that was not run; `open`: what has no answer yet."""
+
+    question: Question
+    given: str
+    right: bool | None
+    open: tuple[str, ...]
+
+
+def answer(sitting: Sitting, name: str, choice: str) -> Answered:
+    """Note an answer, a choice's text or number; raises `TopologyError` for a name or a choice that is none."""
     questions = {one.name: one for one in sitting.scene.spec.questions}
     if name not in questions:
         expected = f"expected {listed(questions)}" if questions else "it asks nothing"
@@ -67,8 +110,13 @@ def answer(sitting: Sitting, name: str, choice: str) -> tuple[Question, bool]:
     if given not in asked.choices:
         raise TopologyError(f"{show(choice)}: expected a number from 1 to {len(asked.choices)}, or a choice's text")
     right = given == asked.answer
-    file.change(lambda found: events.answered(found, name, given, time.time(), right=right))
-    return asked, right
+    found = attempts.note(sitting.attempt, lambda found: events.answered(found, name, given, time.time(), right=right))
+    attempt, spec = found.attempt, sitting.scene.spec
+    assert attempt is not None  # noqa: S101 - it has just been answered
+    told = answers.told(spec, ran=attempt.ran)
+    return Answered(
+        question=asked, given=given, right=right if told else None, open=answers.open_(spec, attempt.answers)
+    )
 
 
 def next_hint(at: Course, level: int | None) -> int:
@@ -89,7 +137,7 @@ def hint(at: Course, level: int) -> str:
     """Return the hint of a level, and note that it was shown; raises `TopologyError` as `attempts.scene` does."""
     made = attempts.scene(at)
     text = made.text(made.exercise.hints[level - 1], HINTS_FILE)
-    file.change(lambda found: events.hinted(found, level, time.time()))
+    attempts.note(attempts.begun(at), lambda found: events.hinted(found, level, time.time()))
     return text
 
 
@@ -106,29 +154,35 @@ def solution(at: Course, *, give_up: bool) -> str:
         if not give_up:
             raise TopologyError(
                 f"exercise {attempt.exercise} is not passed yet",
-                hint="another hint: invoke exercise.hint; to give up and read it: invoke exercise.solution --give-up",
+                hint="go on: invoke exercise.hint; give up: invoke exercise.solution --give-up",
             )
-        file.change(lambda found: events.gave_up(found, time.time()))
+        attempts.note(attempt, lambda found: events.gave_up(found, time.time()))
     return made.text(made.exercise.solution, SOLUTION)
 
 
 def examine(at: Course, count: int, minutes: float, seed: int | None) -> Exam:
-    """Begin an exam, which ends the present attempt; raises `TopologyError` if one is under way, or for odd numbers."""
+    """Begin an exam, which ends the present attempt; raises `TopologyError` if one is under way, or for odd numbers.
+
+    What needs root is never among it: the same `seed` shall draw the same for a whole class.
+    """
     if at.progress.exam:
         raise TopologyError(
             "an exam is under way", hint="go on with it: invoke exercise; or end it: invoke exercise.exam --end"
         )
-    rows = [row for row in at.rows if not (row.needs_root and os.geteuid())]
+    rows = [row for row in at.rows if not row.needs_root]
+    if not rows:
+        raise TopologyError("there is no exercise here that can be taken without root, as those of exams must be")
     mistakes = [text for text, wrong in (
-        (f"--count {count}: expected 1 to {len(rows)}, as many as there are", not 1 <= count <= len(rows)),
+        (f"--count {count}: expected 1 to {len(rows)}, as many as can be taken without root",
+         not 1 <= count <= len(rows)),
         (f"--minutes {minutes}: expected how long it may take", not 0 < minutes < float("inf")),
     ) if wrong]  # fmt: skip
     if mistakes:
         raise TopologyError(mistakes)
     items = drawn(rows, count, secrets.randbelow(attempts.SEEDS) if seed is None else seed)
-    attempts.leave(at)
     found = file.change(lambda progress: events.examined(progress, items, minutes, time.time(), folder=at.folder))
     assert found.exam is not None  # noqa: S101 - it has just begun
+    attempts.leave(at)
     return found.exam
 
 

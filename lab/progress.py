@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pwd
 import shlex
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -40,7 +42,9 @@ def _home() -> str:
         return home
     with suppress(KeyError):
         return pwd.getpwuid(os.getuid()).pw_dir
-    raise HostError(f"uid {os.getuid()} has no home", hint=f"say where your progress is to be kept: {VARIABLE}=FILE")
+    raise HostError(
+        f"uid {os.getuid()} has no home", hint=f"say where your progress is to be kept: export {VARIABLE}=FILE"
+    )
 
 
 def read() -> Progress:
@@ -61,29 +65,37 @@ def change(how: Callable[[Progress], Progress]) -> Progress:
 
 
 def _read(place: str) -> Progress:
-    try:
-        fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for a writer, should it be a FIFO
-        with os.fdopen(fd, "rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        return Progress()
-    except OSError as error:
-        raise HostError(f"progress file {place}: {error.strerror}", hint=_elsewhere()) from None
-    return _decoded(raw, place)
+    with _refusing(place):
+        try:
+            fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK)  # not to wait for a writer, should it be a FIFO
+        except FileNotFoundError:
+            return Progress()
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):  # a device would be replaced by what is written
+                raise HostError(f"progress file {place}: expected a regular file", hint=_elsewhere())
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                raw = file.read(MOST_BYTES + 1)
+        finally:
+            os.close(fd)
+    return _decoded(raw, place) if raw else Progress()  # mktemp(1) makes empty ones
+
+
+class _Version(msgspec.Struct):
+    version: int = VERSION
 
 
 def _decoded(raw: bytes, place: str) -> Progress:
     aside = f"put it aside and begin anew: {shlex.join(['mv', place, f'{place}.damaged'])}"
     try:
-        found = msgspec.json.decode(raw[:MOST_BYTES], type=Progress)
+        version = msgspec.json.decode(raw[:MOST_BYTES], type=_Version).version  # first: what follows may be another's
+        if version == VERSION:
+            return msgspec.json.decode(raw[:MOST_BYTES], type=Progress)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TopologyError(f"progress file {place} is damaged: {error}", hint=aside) from None
-    if found.version != VERSION:
-        raise TopologyError(
-            f"progress file {place}: expected version {VERSION}, found {found.version}",
-            hint=f"another version of Hairpin wrote it; use that, or {aside}",
-        )
-    return found
+    raise TopologyError(
+        f"progress file {place}: expected version {VERSION}, found {version}",
+        hint=f"another version of Hairpin wrote it; use that, or {aside}",
+    )
 
 
 @contextmanager
@@ -91,11 +103,14 @@ def _refusing(place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"progress file {place}: {error.strerror}", hint=_elsewhere()) from None
+        hint = _elsewhere()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = f"what it held is still there; make room, or {hint}"
+        raise HostError(f"progress file {place}: {error.strerror}", hint=hint) from None
 
 
 def _elsewhere() -> str:
-    return f"another file is taken by {VARIABLE}=FILE"
+    return f"have another one: export {VARIABLE}=FILE"
 
 
 @contextmanager
@@ -114,8 +129,21 @@ def _write(place: str, data: bytes) -> None:
     """Write the file beside, and rename it: what a kill leaves is the old one or the new one, and perhaps a draft."""
     draft = f"{place}.part"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    os.rename(draft, place)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+            _hand_over(fd, place)
+        os.rename(draft, place)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(draft)  # on a full disk it would take what room there is
+        raise
+
+
+def _hand_over(fd: int, place: str) -> None:
+    """Let the file stay its owner's: `sudo` may be needed for one exercise, and for the next one not."""
+    with suppress(OSError):  # it is new, or we may not
+        before = os.stat(place)
+        os.fchown(fd, before.st_uid, before.st_gid)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from lab import check, session, workshop
+from lab import check, quiz, session, workshop
 from lab.errors import LabError, TopologyError
-from lab.exercise import judge
+from lab.exercise import judge, vary
 from lab.kernel import children
 from lab.model.exercise import Exercise, Script
 from lab.model.verdict import Stage, Trial, Verdict, Verified
@@ -24,8 +24,8 @@ from lab.workshop import Scene
 PER_CORE = 3
 """How many labs to have at a time on each core: half of a trial's time is waiting for what does not come."""
 
-SEEDS = (1, 2)
-"""What the variables are drawn with: a solution is tried with both, everything else with the first."""
+SEED = 1
+"""What the variables are drawn with; solutions and answers are also tried with one that draws other choices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def verify(exercises: Sequence[Exercise], progress: Progress) -> list[Verified]:
 def _first(exercise: Exercise) -> Verified:
     """Return what can be said of an exercise without a lab."""
     mistakes: list[str] = []
-    for seed in SEEDS:
+    for seed in _seeds(exercise):
         try:
             workshop.scene(exercise, seed)
         except TopologyError as error:
@@ -79,12 +79,17 @@ def _first(exercise: Exercise) -> Verified:
     return Verified(exercise=exercise.name, mistakes=tuple(mistakes), not_tried="" if mistakes else why)
 
 
+def _seeds(exercise: Exercise) -> tuple[int, int]:
+    return SEED, vary.unlike(exercise.spec, SEED)
+
+
 def _works(exercise: Exercise) -> list[_Work]:
-    first, *_ = SEEDS
+    seeds = _seeds(exercise)
+    asked = seeds if exercise.spec.questions else (SEED,)
     return [
-        _Work(exercise=exercise, stage="broken", seed=first),
-        *(_Work(exercise=exercise, stage="wrong", seed=first, script=one) for one in exercise.wrong),
-        *(_Work(exercise=exercise, stage="solve", seed=seed, script=one) for one in exercise.solve for seed in SEEDS),
+        *(_Work(exercise=exercise, stage="broken", seed=seed) for seed in asked),
+        *(_Work(exercise=exercise, stage="wrong", seed=SEED, script=one) for one in exercise.wrong),
+        *(_Work(exercise=exercise, stage="solve", seed=seed, script=one) for one in exercise.solve for seed in seeds),
     ]
 
 
@@ -93,7 +98,7 @@ def _shown(exercise: Exercise, found: Verified) -> Verified:
     if not found.holds or not any(trial.stage == "solve" for trial in found.trials):
         return found
     costs = [says for trial in found.trials for says in trial.costs]
-    return replace(found, mistakes=judge.not_shown(workshop.scene(exercise, SEEDS[0]).spec, costs, exercise.source))
+    return replace(found, mistakes=judge.not_shown(workshop.scene(exercise, SEED).spec, costs, exercise.source))
 
 
 def _try(work: _Work, lab: str) -> tuple[Trial, ...]:
@@ -149,11 +154,15 @@ def _before_and_after(made: Scene, standing: Standing, begun: float) -> tuple[Tr
 
 
 def _unproven(made: Scene, standing: Standing) -> tuple[str, ...]:
-    """Return the questions whose answer the lab belies."""
-    asked = [(one.name, one.proof) for one in made.spec.questions if one.proof is not None]
-    judged = check.several(standing, [proof for _, proof in asked], session.silently)
+    """Return the questions whose answer the lab belies; those of a quiz are run as for a learner."""
+    asked = made.spec.questions
+    if made.spec.mend:
+        proven = list(zip(asked, check.several(standing, [one.proof for one in asked], session.silently), strict=True))
+    else:
+        runs = quiz.run(made, standing, session.silently)
+        proven = [(one, [part]) for run in runs for one, part in zip(run.questions, run.findings, strict=True)]
     return tuple(
-        f"the proof of the answer to {name!r} does not hold: {judge.told(found)}"
-        for (name, _), found in zip(asked, judged, strict=True)
+        f"the proof of the answer to {one.name!r} does not hold: {judge.told(found)}"
+        for one, found in proven
         if not judge.holds(found)
     )

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import lab as package
-from lab import catalogue, check, enter, installed, session, topology
+from lab import catalogue, check, enter, installed, live, session, topology
 from lab.errors import KernelError, TopologyError
 from lab.exercise import judge, vary
 from lab.judge import applies
@@ -24,8 +24,8 @@ from lab.parse.mistake import Mistakes, did_you_mean, listed, show
 from lab.session import Progress, Standing
 from lab.topology import Completed
 
-SCRIPT_S = 60.0
-"""How long a script may take, in seconds."""
+SCRIPT_S = 180.0
+"""How long a script may take, in seconds; some take ten of a quiet machine's, and `exercise.verify` makes it busy."""
 STABLE_S = 1.5
 """How long to wait, in seconds, before what was found green is looked at again."""
 SHOWN = 12
@@ -41,6 +41,20 @@ def folder() -> Path:
 def course(root: str = "") -> tuple[Exercise, ...]:
     """Return the exercises of a folder ("": those that come along) in order; see `lab.parse.exercise.course`."""
     return parse.course(Path(root) if root else folder())
+
+
+def readable(root: str = "") -> tuple[tuple[Exercise, ...], parse.Mistaken]:
+    """Return those exercises of a folder that have no mistakes in their files or their labs; and the others' mistakes.
+
+    Raises `TopologyError` if there is none at all, good or bad.
+    """
+    found, mistaken = parse.readable(Path(root) if root else folder())
+    for one in found:
+        try:
+            scene(one, seed=0)
+        except TopologyError as error:
+            mistaken[parse.place(one.folder)] = error.mistakes
+    return tuple(one for one in found if parse.place(one.folder) not in mistaken), mistaken
 
 
 def find(name: str, root: str = "") -> Exercise:
@@ -179,11 +193,15 @@ def look(made: Scene, standing: Standing, progress: Progress) -> Verdict:
     spec, cluster = made.spec, made.completed.cluster
     if spec.sync:
         installed.rewrite(standing, progress)
-    probes, cells = judge.probes(spec, cluster), judge.cells(spec, cluster)
-    first = _tried(standing, [one for one in (*probes, *cells) if not one.needs], progress)
+    with live.held(standing, progress) as here:
+        now = here.cluster
+    probes, cells = judge.probes(spec, cluster), judge.cells(spec, cluster, now=now)
+    every = (*probes, *cells)
+    first = _tried(standing, [one for one in every if not one.needs and not one.last], progress)
     green = {name for name, one in first.items() if one.state == "green"}
-    then = [one for one in cells if one.needs and (one.needs in green or one.needs not in first)]
+    then = [one for one in every if one.needs and (one.needs in green or one.needs not in first)]
     found = first | _tried(standing, then, progress)
+    found |= _tried(standing, [one for one in every if one.last], progress)
     return Verdict(cells=tuple(found.get(one.name) or judge.untried(one) for one in (*cells, *probes)))
 
 

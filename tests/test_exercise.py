@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from ipaddress import ip_network
 from itertools import combinations
+from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import structs
 
-from lab import catalogue, topology
+from lab import catalogue, edits, installed, live, topology, workshop
 from lab.controllers import expect
 from lab.exercise import judge, vary
 from lab.exercise.matrix import matrix
@@ -17,14 +20,23 @@ from lab.model.exercise import Cell, ExerciseSpec
 from lab.model.finding import Finding
 from lab.model.lab import Expectation
 from lab.model.verdict import CellSeen, Trial, Verdict, Verified
+from lab.parse import exercise as parse
 from lab.parse.mistake import Mistakes
 from lab.report import verify as report
 
-from .exercises import LAB
+from .exercises import LAB, write
 
 
 def load(name: str) -> Cluster:
     return topology.load(catalogue.find(name)).cluster
+
+
+def sticky(cluster: Cluster) -> Cluster:
+    """Return a cluster whose Services' clients stay with one pod."""
+    services = (
+        structs.replace(one, spec=structs.replace(one.spec, session_affinity="ClientIP")) for one in cluster.services
+    )
+    return replace(cluster, services=tuple(services))
 
 
 def spec(**fields: object) -> ExerciseSpec:
@@ -63,6 +75,16 @@ def test_the_ranges_that_are_drawn_never_meet() -> None:
         assert not any(one.overlaps(other) for one, other in combinations(ranges, 2))
 
 
+def test_an_unlike_seed_draws_another_choice_of_everything() -> None:
+    for seed in range(50):
+        here, other = (vary.drawn(VARIED, one) for one in (seed, vary.unlike(VARIED, seed)))
+        assert [name for name in ("port", "node", "pod") if here[name] == other[name]] == []
+
+
+def test_where_nothing_varies_the_next_seed_will_do() -> None:
+    assert vary.unlike(spec(vary={"port": ["1", "1"]}), 5) == 6
+
+
 def test_a_cluster_gives_the_addresses_of_its_places_and_of_variables_that_name_one() -> None:
     cluster = load("nodeport")
     found = vary.complete({"asker": "client-a", "other": "nobody"}, cluster)
@@ -96,6 +118,19 @@ def test_each_endpoint_is_judged_by_itself_and_must_see_who_asks() -> None:
     ]  # fmt: skip
 
 
+def test_where_a_client_stays_with_one_pod_each_of_them_may_be_that() -> None:
+    cluster = sticky(load("nodeport"))
+    assert not {"hairpin", "same-node", "remote-node", "nodeport-local", "nodeport-remote"} & set(names(cluster))
+    for name in ("from-pod", "from-node", "affinity", "nodeport", "nodeport-loopback"):
+        for one in cell(cluster, name):
+            assert name == "affinity" or (one.answer and one.answer.by == ("pod/web-1", "pod/web-2")), (name, one)
+
+
+def test_a_pod_that_may_stay_with_itself_need_not_be_seen() -> None:
+    seen = {one.from_: one.answer and one.answer.source for one in cell(sticky(load("nodeport")), "from-pod")}
+    assert seen == {"pod/client-a": "pod/client-a", "pod/web-2": ""}
+
+
 def test_where_kube_proxy_masquerades_all_no_pod_need_be_seen() -> None:
     assert all(one.answer and not one.answer.source for one in cell(load("masquerade-all"), "remote-node"))
 
@@ -123,6 +158,40 @@ def test_the_udp_client_keeps_its_port_while_each_pod_goes_once() -> None:
         {"pod/web-1": "unready"},
         {"pod/web-1": "ready", "pod/web-2": "unready"},
     ]
+
+
+def test_a_pod_that_a_fix_has_added_may_answer_the_udp_client_and_goes_with_the_others() -> None:
+    cluster = load("clusterip")
+    more = edits.scale(cluster, "web", 3)
+    (one,) = next(cell for cell in matrix(cluster, now=more) if cell.name == "udp-endpoint-change").expectations
+    first, last = one.then
+    assert one.answer is not None
+    assert first.answer is not None
+    assert one.answer.by == ("pod/web-1", "pod/web-2", "pod/web-3")
+    assert first.answer.by == ("pod/web-2", "pod/web-3")
+    assert last.change == {"pod/web-1": "ready", "pod/web-2": "unready", "pod/web-3": "unready"}
+    assert [cell.name for cell in matrix(cluster, now=more)] == names(cluster)
+
+
+def test_what_is_last_is_tried_when_all_else_has_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = "  - {{name: {}, it: x, from: client-a, to: svc/web, last: {}}}\n"
+    spec = "  probes:\n" + probe.format("behind", "true") + probe.format("before", "false")
+    made = workshop.scene(parse.read(write(tmp_path, spec=spec)), 1)
+    batches: list[list[str]] = []
+
+    def tried(_lab: object, cells: Sequence[Cell], _progress: object) -> dict[str, CellSeen]:
+        batches.append([one.name for one in cells])
+        return {one.name: CellSeen(name=one.name, it=one.it, state="green") for one in cells}
+
+    monkeypatch.setattr(workshop, "_tried", tried)
+    monkeypatch.setattr(installed, "rewrite", lambda *_: [])
+    monkeypatch.setattr(live, "held", lambda *_: nullcontext(made.completed))
+    verdict = workshop.look(made, None, lambda *_: None)  # type: ignore[arg-type] # nobody asks it
+    *others, last = batches
+    assert last == ["behind"]
+    assert "before" in others[0]
+    assert "behind" not in [name for batch in others for name in batch]
+    assert [cell.name for cell in verdict.cells][-2:] == ["behind", "before"]
 
 
 def test_an_address_that_the_router_sends_in_is_no_secret() -> None:

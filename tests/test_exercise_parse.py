@@ -35,6 +35,11 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
     assert one.break_ is not None
 
 
+QUESTION = (
+    "  questions: [{name: q, ask: who, choices: [a, b], answer: a, proof: {it: x, from: client-a, to: svc/web}}]\n"
+)
+
+
 def with_(old: str, new: str) -> dict[str, str | None]:
     """Return the change of exercise.yaml that has `new` instead of `old`."""
     assert old in SPEC
@@ -62,7 +67,7 @@ def with_(old: str, new: str) -> dict[str, str | None]:
         ({"hints": "## 1\n\na\n\n## 3\n\nb\n"},
          "hints.md:1:1: expected the headings `## 1`, `## 2`, `## 3` and `## 4`, in this order"),
         ({"hints": FILES["hints.md"].replace("hint 2 of ${asker}", "")}, "hints.md:5:1: this hint says nothing"),
-        ({"break": None, "spec": "  questions: [{name: q, ask: who, choices: [a, b], answer: a}]\n"},
+        ({"break": None, "spec": QUESTION},
          "exercise.yaml:1:1: spec.red announces what is red after the break, and there is no break.sh"),
         ({"break": None} | with_("  red: [hairpin]\n", ""),
          "exercise.yaml:1:1: there is neither break.sh nor a question: nothing to be done"),
@@ -70,8 +75,14 @@ def with_(old: str, new: str) -> dict[str, str | None]:
         ({"solve__on": None}, "exercise.yaml:1:1: there is no fix in solve/; expected a script or more"),
         ({"spec": "  mend: false\n"}, "exercise.yaml:1:1: spec.mend is false, and there is no question"),
         ({"spec": "  topology: clusterip\n"}, "exercise.yaml:1:1: expected either lab.yaml in the folder or spec."),
-        ({"spec": "  questions: [{name: q, ask: who, choices: [a, b], answer: c}]\n"},
+        ({"spec": QUESTION.replace("answer: a", "answer: c")},
          "exercise.yaml:12:60: spec.questions[0].answer: 'c' is none of the choices; expected a or b"),
+        ({"spec": QUESTION.replace(", proof: {it: x, from: client-a, to: svc/web}", "")},
+         "exercise.yaml:12:15: spec.questions[0]: the field proof is missing"),
+        ({"spec": QUESTION.replace("svc/web", "svc/wbe")},
+         "exercise.yaml:12:98: spec.questions[0].proof.to: there is no Service 'wbe'"),
+        ({"spec": "  mend: false\n" + QUESTION.replace("svc/web}", "svc/web, shares: equal}")},
+         "exercise.yaml:13:63: spec.questions[0].proof: what is predicted is shown by one request; expected neither"),
         ({"spec": "  probes:\n  - {name: p, it: x, from: client-b, to: svc/web}\n"},
          "exercise.yaml:13:28: spec.probes[0].from: there is no pod, node or client 'client-b'"),
         ({"spec": "  probes:\n  - {name: hairpin, it: x, from: client-a, to: svc/web}\n"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from lab import progress as file
 from lab.errors import HostError, TopologyError
 from lab.exercise import progress as events
 from lab.exercise.exam import drawn
-from lab.model.progress import ExamItem, Progress, Row
+from lab.model.progress import Attempt, ExamItem, Progress, Row
 
 
 @pytest.fixture
@@ -26,15 +27,19 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
+def begin(found: Progress, exercise: str, *, seed: int, now: float, place: str = "") -> Progress:
+    attempt = Attempt(exercise=exercise, place=place, seed=seed, lab="exercise", since=now, touched=now)
+    return events.begun(found, attempt)
+
+
 def begun(seed: int = 1, now: float = 100.0) -> Progress:
-    found = events.begun(Progress(), "a", seed=seed, lab="exercise", now=now)
-    return events.built(found, 99.0, now)
+    return events.built(begin(Progress(), "a", seed=seed, now=now), 99.0, now)
 
 
 def test_the_best_time_is_that_of_the_shortest_attempt_that_passed() -> None:
     found = events.checked(begun(now=100), [], 160)
-    found = events.checked(events.begun(found, "a", seed=2, lab="exercise", now=200), [], 230)
-    found = events.checked(events.begun(found, "a", seed=3, lab="exercise", now=300), [], 390)
+    found = events.checked(begin(found, "a", seed=2, now=200), [], 230)
+    found = events.checked(begin(found, "a", seed=3, now=300), [], 390)
     record = found.record("a")
     assert (record.state, record.attempts, record.passes, record.best_s) == ("passed", 3, 3, 30)
     assert record.first_passed == 160
@@ -66,7 +71,7 @@ def test_a_hint_counts_once() -> None:
 def test_who_reads_the_solution_first_has_not_passed_with_it_but_may_with_the_next_attempt() -> None:
     found = events.checked(events.gave_up(begun(), 110), [], 120)
     assert (found.record("a").state, found.record("a").passes, found.record("a").best_s) == ("given up", 0, None)
-    found = events.checked(events.begun(found, "a", seed=2, lab="exercise", now=200), [], 210)
+    found = events.checked(begin(found, "a", seed=2, now=200), [], 210)
     assert found.record("a").state == "passed"
 
 
@@ -82,7 +87,7 @@ ITEMS = (ExamItem(exercise="a", seed=7), ExamItem(exercise="b", seed=8))
 
 def examined() -> Progress:
     found = events.examined(Progress(), ITEMS, 10, 100)
-    return events.begun(found, "a", seed=7, lab="exercise", now=110)
+    return begin(found, "a", seed=7, now=110)
 
 
 def test_what_is_passed_within_the_time_counts_for_the_exam() -> None:
@@ -101,7 +106,7 @@ def test_what_is_passed_behind_the_exams_end_does_not() -> None:
 
 def test_an_attempt_with_another_seed_is_not_the_exams() -> None:
     found = events.examined(Progress(), ITEMS, 10, 100)
-    found = events.checked(events.begun(found, "a", seed=9, lab="exercise", now=110), [], 120)
+    found = events.checked(begin(found, "a", seed=9, now=110), [], 120)
     assert found.exam is not None
     assert found.exam.passed == 0
 
@@ -150,12 +155,13 @@ def test_the_file_lies_where_the_base_directory_specification_has_it(monkeypatch
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is damaged"),
+        ("{", "is damaged"),
         ('{"records": {"a": {"att', "is damaged"),
         ('{"records": []}', "is damaged: Expected `object`, got `array` - at `$.records`"),
         ("\x00\x01", "is damaged"),
         ("[" * 100_000, "is damaged"),
         ('{"version": 2}', "expected version 1, found 2"),
+        ('{"version": 2, "records": [], "attempt": 7}', "expected version 1, found 2"),
     ],
 )
 def test_a_damaged_file_is_left_as_it_is_and_the_next_move_is_told(kept: Path, text: str, said: str) -> None:
@@ -169,11 +175,67 @@ def test_a_damaged_file_is_left_as_it_is_and_the_next_move_is_told(kept: Path, t
     assert kept.read_text() == text
 
 
+def test_two_exercises_of_one_name_have_a_record_each() -> None:
+    found = events.checked(begin(Progress(), "a", seed=1, now=100), [], 110)
+    found = begin(found, "a", seed=1, now=200, place="/course/01-x/a")
+    found = events.answered(events.hinted(found, 1, 210), "q", "x", 220, right=False)
+    found = events.gave_up(events.checked(found, ["hairpin"], 230), 240)
+    ours, theirs = found.record("a"), found.record("/course/01-x/a")
+    assert (ours.attempts, ours.checks, ours.hints, ours.wrong, ours.state) == (1, 1, 0, 0, "passed")
+    assert (theirs.attempts, theirs.checks, theirs.hints, theirs.wrong, theirs.state) == (1, 1, 1, 1, "given up")
+
+
+def test_an_empty_file_such_as_mktemp_makes_is_a_new_one(kept: Path) -> None:
+    kept.parent.mkdir()
+    kept.touch()
+    assert file.read() == Progress()
+    assert file.change(lambda _: begun()) == file.read() == begun()
+
+
+def test_what_is_no_file_is_told_and_stays(kept: Path) -> None:
+    """As root a device would be replaced by the file, else."""
+    kept.parent.mkdir()
+    for make in (Path.mkdir, os.mkfifo):
+        make(kept)
+        kind = kept.stat().st_mode
+        for deed in (file.read, lambda: file.change(lambda found: found)):
+            with pytest.raises(HostError, match="expected a regular file") as caught:
+                deed()
+            assert f"export {file.VARIABLE}=FILE" in caught.value.hint
+        assert kept.stat().st_mode == kind
+        kept.rmdir() if kept.is_dir() else kept.unlink()
+
+
+def test_on_a_full_disk_what_was_written_stays_and_the_next_move_is_told(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.change(lambda _: begun())
+
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HostError, match="No space left") as caught:
+        file.change(lambda _: begun(seed=2))
+    assert "make room" in caught.value.hint
+    assert [one.name for one in kept.parent.iterdir()] == [kept.name]  # no draft takes the room that there is
+    assert file.read() == begun()
+
+
 def test_a_folder_that_cannot_be_written_is_told_with_a_way_out(kept: Path) -> None:
     kept.parent.write_text("a file")
     with pytest.raises(HostError, match="Not a directory") as caught:
         file.change(lambda found: found)
     assert file.VARIABLE in caught.value.hint
+
+
+@pytest.mark.root
+def test_what_root_writes_for_somebody_stays_theirs(kept: Path) -> None:
+    """`sudo invoke exercise.check` of one that needs root keeps nobody from the next one."""
+    file.change(lambda _: begun())
+    os.chown(kept, 64321, 64322)
+    file.change(lambda _: begun(seed=2))
+    assert (kept.stat().st_uid, kept.stat().st_gid, kept.stat().st_mode & 0o777) == (64321, 64322, 0o600)
 
 
 def test_a_link_to_the_file_stays_a_link(kept: Path, tmp_path: Path) -> None:

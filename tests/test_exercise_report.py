@@ -50,15 +50,34 @@ def test_the_course_has_a_heading_for_each_chapter_and_a_mark_at_the_present_exe
                          "needs root: snat-port-exhaustion-and-more"]  # fmt: skip
 
 
+LONG = Progress(
+    attempt=Attempt(
+        exercise="an-exercise-with-a-long-name",
+        seed=999999,
+        lab="exercise",
+        since=0,
+        touched=50000,
+        hints=4,
+        checks=30,
+        wrong=12,
+        gave_up=True,
+    )
+)
+
+
 @pytest.mark.parametrize("look", [Look(width=80), Look(width=200), Look(width=80, unicode=False)])
 def test_nothing_is_wider_than_80_columns(look: Look) -> None:
     long = Verdict(cells=(*CELLS, cell("x", "red", it="word " * 60)), costs=())
     texts = [
         report.course(ROWS, "", look),
         report.checked(long.cells, look),
+        report.since((), Verdict(cells=tuple(cell(f"cell-{n}", "red") for n in range(20))), look),
         report.task("may " * 60, "success " * 60, look),
         report.sight(long),
         report.hint(1, "hint " * 100, look),
+        report.next_moves([("invoke exercise.answer QUESTION NUMBER", "why " * 20)]),
+        report.verdict(Verdict(cells=CELLS[1:2], costs=("cost " * 20,)), LONG, look),
+        report.progress(LONG, ROWS, 700, look),
     ]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 80
 
@@ -73,6 +92,13 @@ def test_a_red_cell_says_what_was_seen_beside_what_was_expected() -> None:
         "?  udp-endpoint-change  a pod reaches itself by its Service\n"
         "                        not tried: what it needs is red"
     )
+
+
+def test_what_has_turned_since_the_last_check_is_told() -> None:
+    seen = Verdict(cells=CELLS)
+    assert report.since(("same-node", "udp-endpoint-change"), seen) == "green now: same-node\nred now: hairpin"
+    assert report.since(("hairpin", "udp-endpoint-change"), seen) == ""
+    assert report.since(None, seen) == ""
 
 
 def test_the_first_hint_sets_what_is_red_against_what_is_not() -> None:
@@ -91,7 +117,7 @@ PROGRESS = Progress(
 def test_what_a_fix_costs_is_told_after_it_passed() -> None:
     passed = Verdict(cells=CELLS[1:2], costs=("works, but the client's address is lost",))
     assert report.verdict(passed, PROGRESS) == (
-        "solved: targetport, 10 min, 2 hints, 3 checks, 1 wrong answer\nbut: works, but the client's address is lost"
+        "solved: targetport, 10 min, 2 hints, 3 checks, 1 wrong answer\nworks, but the client's address is lost"
     )
 
 

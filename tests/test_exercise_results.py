@@ -67,6 +67,7 @@ def test_the_file_says_itself_that_its_checksum_is_no_proof() -> None:
         (document().replace("ExerciseResults", "Lab"), "found 'hairpin/v1alpha1 Lab'"),
         (document().replace("v1alpha1", "v7"), "found 'hairpin/v7 ExerciseResults'"),
         ("[" * 100_000, "recursion"),
+        (document().replace("90.0", "NaN"), "NaN is no number of JSON"),
     ],
 )
 def test_a_file_that_is_none_is_named_with_what_was_expected(text: str, said: str) -> None:
@@ -75,6 +76,12 @@ def test_a_file_that_is_none_is_named_with_what_was_expected(text: str, said: st
     assert caught.value.message.startswith("bob.json: ")
     assert said in caught.value.message
     assert "exercise.export" in caught.value.hint
+
+
+def test_who_has_a_name_without_utf8_is_not_taken_for_a_cheat(tmp_path: Path) -> None:
+    (tmp_path / "ann.json").write_bytes(document("ann\udcff").encode("utf-8", "replace"))
+    (found,) = handed_in.read([str(tmp_path / "ann.json")])
+    assert (found.untouched, found.results.learner) == (True, "ann?")
 
 
 def test_the_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
@@ -108,6 +115,12 @@ def test_an_edited_file_is_named_below_the_table() -> None:
     assert told.endswith("ann.json: not as written: the checksum does not match")
 
 
+def test_who_has_handed_in_two_files_is_named_below_the_table() -> None:
+    two = [results.read(document("ann").encode(), file) for file in ("a.json", "b\n.json")]
+    told = report.text([*two, *class_("bob")])
+    assert told.endswith("\n\nann has handed in 2 files: a.json and b .json")
+
+
 def test_the_tables_fit_into_80_columns_whatever_a_learner_is_called() -> None:
     told = report.text(class_("x" * 200, "\x1b[31mred\n", "ann"))
     assert max(map(len, told.splitlines())) <= 80
@@ -129,7 +142,7 @@ def test_csv_has_a_line_for_each_exercise_of_each_learner() -> None:
     assert first["untouched"] == "yes"
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1+1", "\t=1"])
 def test_a_name_is_no_formula_for_a_spreadsheet(name: str) -> None:
     row = next(csv.DictReader(io.StringIO(report.as_csv(class_(name)))))
-    assert row["learner"] == f"'{name}"
+    assert row["learner"] == f"'{name.strip()}"

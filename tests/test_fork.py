@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 
 import pytest
@@ -27,3 +28,16 @@ def test_a_fork_beside_another_thread_warns_nobody(monkeypatch: pytest.MonkeyPat
         assert wait(pid) == 7
         with pytest.raises(DeprecationWarning):
             os.fork()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT])
+def test_what_a_command_does_at_a_signal_its_children_do_not(number: signal.Signals) -> None:
+    """One that is stopped by a handler of its parent's would stop after it was told to go on."""
+    before = signal.signal(number, lambda *_: None)
+    try:
+        pid = fork()
+        if pid == 0:
+            os._exit(7 if signal.getsignal(number) == signal.SIG_DFL else 1)
+        assert wait(pid) == 7
+    finally:
+        signal.signal(number, before)

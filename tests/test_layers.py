@@ -19,11 +19,11 @@ PURE = {
 }  # fmt: skip
 KERNEL = {"kernel"}
 MIDDLE = {
-    "api", "attempts", "bugreport", "build", "capture", "cases", "catalogue", "changes", "check", "curl", "enter",
-    "evidence", "gallery", "graph", "handed_in", "installed", "keeper", "keyboard", "learner", "live", "loaded",
-    "logbook", "messages", "observe", "orders", "programs", "progress", "running", "serve", "session", "snapshot",
-    "state", "sync", "taps", "topology", "trace", "traced_rules", "tracing", "traffic", "verify", "watch", "watching",
-    "workshop",
+    "api", "attempts", "bugreport", "build", "capture", "cases", "catalogue", "changes", "check", "course", "curl",
+    "enter", "evidence", "gallery", "graph", "handed_in", "installed", "keeper", "keyboard", "learner", "live",
+    "loaded", "logbook", "messages", "observe", "orders", "ports", "programs", "progress", "quiz", "running",
+    "serve", "session", "snapshot", "state", "sync", "taps", "topology", "trace", "traced_rules", "tracing",
+    "traffic", "verify", "watch", "watching", "workshop",
 }  # fmt: skip
 FRONT = {"cli", "plugin"}
 ALL = PURE | KERNEL | MIDDLE | FRONT

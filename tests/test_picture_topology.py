@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -21,6 +22,7 @@ NAMES = [entry.name for entry in catalogue.entries()]
 HOSTILE = st.text(st.characters(codec="utf-8") | st.sampled_from('<>&"#`%;[]|{}\n\x1b'), min_size=1, max_size=80)
 
 
+@cache  # the large one takes most of a second
 def scene(name: str, **settings: str) -> Scene:
     return topology.scene(catalogue.choose(name, **settings).cluster)
 

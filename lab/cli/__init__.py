@@ -14,6 +14,7 @@ from lab.cli import (
     attend,
     bench,
     capture,
+    course,
     exercise,
     foreign,
     gallery,
@@ -45,7 +46,9 @@ namespace.add_collection(
         *gallery.every(),
     )
 )
-namespace.add_collection(Collection("exercise", *learn.every(), *attend.every(), *results.every(), *exercise.every()))
+namespace.add_collection(
+    Collection("exercise", *course.every(), *learn.every(), *attend.every(), *results.every(), *exercise.every())
+)
 namespace.add_collection(Collection("bench", *bench.every()))
 namespace.add_collection(Collection("proxy", *proxy.every()))
 

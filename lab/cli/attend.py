@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
-from lab.cli import learn
+from lab.cli import course, learn
 from lab.cli.output import clear_progress, note, progress
 from lab.cli.task import command
 from lab.errors import LabError, TopologyError
@@ -34,27 +34,28 @@ _QUIET_S = 0.4
 def watch(_: Context) -> None:
     """Check the present exercise whenever something changes.
 
-    What changes rules, links, routes, sysctls or flows in the lab, from whatever terminal. Keys: n next, h hint, l
-    list, r check now, x reset, q quit.
+    What changes rules, links, routes, sysctls or flows in the lab, from whatever
+    terminal. Keys: n next, h hint, l list, r check now, x reset, q quit.
     """
     from lab import attempts, changes, keyboard
 
-    sitting: Sitting | None = attempts.present(attempts.course())
+    sitting: Sitting | None = attempts.present(course.at())
     with keyboard.keys() as keys:
         while sitting:
             with changes.Changes(sitting.standing) as heard:
+                if heard.unheard():
+                    note("what iptables-legacy changes is not noticed without root: press r after it")
                 sitting = _attend(heard, keys)
 
 
 def _attend(heard: Changes, keys: Keys) -> Sitting | None:
     """Check one exercise until a key leads to another sitting, which is returned, or to the end: None."""
-    solved = _check(heard)
-    sources: list[Keys | Changes] = [keys, heard]
-    state = heard.state()
+    solved, state = _check(heard), heard.state()
     while not keys.quitting:
         _prompt(solved=solved)
-        if heard in select.select(sources, [], [])[0]:
-            solved, state = _follow(heard, solved=solved, state=state)
+        if kinds := _waited(heard, keys, state):
+            note(f"{' and '.join(sorted(kinds))} changed")
+            solved, state = _check(heard), heard.state()
             keys.forget()
             continue
         match keys.pressed():
@@ -64,7 +65,7 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
                 solved, state = _check(heard), heard.state()
                 keys.forget()
             case "l":
-                learn.show_course()
+                course.show_course()
             case "h":
                 _tried(_hint)
             case "x" | "n" as key if key == "x" or solved:
@@ -82,13 +83,14 @@ def _prompt(*, solved: bool) -> None:
     note(f"\n[{'  '.join(keys)}]")
 
 
-def _follow(heard: Changes, *, solved: bool, state: str) -> tuple[bool, str]:
-    """Check, if what was heard has changed anything; return whether it is solved, and the lab's state now."""
-    kinds = _changed(heard)
-    if kinds <= _IN_STATE and heard.state() == state:  # kube-proxy has written the same rules anew, for example
-        return solved, state
-    note(f"{' and '.join(sorted(kinds))} changed")
-    return _check(heard), heard.state()
+def _waited(heard: Changes, keys: Keys, state: str) -> set[str]:
+    """Wait for a key: nothing is returned; or for changes that have left something: of what kinds they are."""
+    sources: list[Keys | Changes] = [keys, heard]
+    while heard in select.select(sources, [], [])[0]:
+        kinds = _changed(heard)
+        if not kinds <= _IN_STATE or heard.state() != state:  # not just kube-proxy's writing the same rules anew
+            return kinds
+    return set()
 
 
 def _changed(heard: Changes) -> set[str]:
@@ -97,7 +99,7 @@ def _changed(heard: Changes) -> set[str]:
     while True:
         new = heard.heard()
         if new is None:
-            raise TopologyError("the lab has ended", hint="build it anew, broken as at first: invoke exercise.reset")
+            raise TopologyError("the lab has ended", hint="build it anew, or see what is under way: invoke exercise")
         kinds |= new
         if not select.select([heard], [], [], _QUIET_S)[0]:
             return kinds
@@ -132,30 +134,28 @@ def _tried(deed: Callable[[], T]) -> T | None:
 def _verdict() -> bool:
     from lab import attempts, learner
 
-    sitting = attempts.present(attempts.course())
+    sitting = attempts.present(course.at())
     verdict, found = learner.check(sitting, progress)
     clear_progress()
-    learn.show_verdict(verdict, found, bad_only=True)
+    learn.show_verdict(sitting, verdict, found, bad_only=True)
     return verdict.holds
 
 
 def _hint() -> None:
-    from lab import attempts
 
-    learn.show_hint(attempts.course(), None)
+    learn.show_hint(course.at(), None)
 
 
 def _reset() -> Sitting:
     from lab import attempts
 
     note("building the lab anew ...")
-    return learn.show_sitting(attempts.reset(attempts.course(), progress))
+    return learn.show_sitting(attempts.reset(course.at(), progress))
 
 
 def _next() -> Sitting | None:
-    from lab import attempts
 
-    return learn.go_on(attempts.course(going_on=True), skip=False)
+    return learn.go_on(course.at(going_on=True), skip=False)
 
 
 def every() -> Sequence[Any]:

@@ -28,8 +28,9 @@ from lab.errors import TopologyError
 def verify(_: Context, name: str, all: bool = False, folder: str = "", json: bool = False) -> None:  # noqa: A002
     """Prove that an exercise is as it says.
 
-    In labs of its own, which go at once. Green before the break; after it exactly those cells and probes red that it
-    announces; every wrong fix stays red; every solution is green, twice. Exit status 1 if not.
+    In labs of its own, which go at once. Green before the break; after it exactly
+    those cells and probes red that it announces; every wrong fix stays red; every
+    solution is green, twice. Exit status 1 if not.
     """
     from lab import verify as room
     from lab import workshop

@@ -9,43 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
+from lab.cli import course
+from lab.cli.course import FOLDER, GOING_ON
 from lab.cli.output import FAILED, clear_progress, look, note, number, progress, show, show_json
 from lab.cli.task import JSON, command
 
 if TYPE_CHECKING:
-    from lab.attempts import Course, Sitting
+    from lab.attempts import Sitting
+    from lab.course import Course
     from lab.model.progress import Progress
     from lab.model.verdict import Verdict
 
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
 
-FOLDER = "another folder of exercises (docs/exercises.md); default: $HAIRPIN_EXERCISES, or those that come along"
-GOING_ON = "another folder of exercises (docs/exercises.md); default: that of the present one"
 SEED = "draw names, addresses and the affected endpoint with this number, as an attempt before did; default: a new one"
-
-
-@command("list", help={"folder": FOLDER, "json": JSON})
-def list_(_: Context, folder: str = "", json: bool = False) -> None:
-    """List the exercises: level, state, best time, hints used."""
-    from lab import attempts
-    from lab.report import exercise as report
-
-    if json:
-        at = attempts.course(folder)
-        show_json(report.data(at.progress, at.rows)["exercises"])
-    else:
-        show_course(folder)
-
-
-def show_course(folder: str = "") -> None:
-    """Show the exercises."""
-    from lab import attempts
-    from lab.report import exercise as report
-
-    at = attempts.course(folder)
-    current = at.progress.attempt.exercise if at.progress.attempt else ""
-    show(report.course(at.rows, current, look()))
 
 
 @command(help={"name": "an exercise's name (see exercise.list)", "seed": SEED, "folder": FOLDER})
@@ -54,17 +32,13 @@ def start(_: Context, name: str, seed: str = "", folder: str = "") -> None:
 
     One that is under way already goes on as it is.
     """
-    from lab import attempts
-
-    begin(attempts.course(folder), name, number("--seed", seed) if seed else None)
+    begin(course.at(folder), name, number("--seed", seed) if seed else None)
 
 
 @command("next", help={"skip": "go on although this one is not passed yet", "folder": GOING_ON})
 def next_(_: Context, skip: bool = False, folder: str = "") -> None:
     """Begin the next exercise that is not passed."""
-    from lab import attempts
-
-    go_on(attempts.course(folder, going_on=True), skip=skip)
+    go_on(course.at(folder, going_on=True), skip=skip)
 
 
 @command(help={"folder": GOING_ON})
@@ -72,8 +46,8 @@ def resume(_: Context, folder: str = "") -> None:
     """Go on where you left off; `invoke exercise` does it, too."""
     from lab import attempts
 
-    at = attempts.course(folder, going_on=True)
-    if attempts.unsolved(at):
+    at = course.at(folder, going_on=True)
+    if at.unsolved:
         show_sitting(attempts.resume(at, progress))
     else:
         go_on(at, skip=True)
@@ -81,51 +55,57 @@ def resume(_: Context, folder: str = "") -> None:
 
 def go_on(at: Course, *, skip: bool) -> Sitting | None:
     """Begin what comes next and return it, or say that nothing does."""
-    from lab import attempts
     from lab.errors import TopologyError
+    from lab.report import exercise as report
 
-    name = attempts.unsolved(at)
+    name = at.unsolved
     if name and not skip:
         raise TopologyError(
             f"exercise {name} is not passed yet",
             hint="check it: invoke exercise.check; leave it: invoke exercise.next --skip",
         )
-    following = attempts.following(at)
+    course.note_mistaken(at)
+    following = at.following
     if following:
         return begin(at, following, None)
-    if name:
-        show(f"exercise {name} is the only one that is left: invoke exercise")
-    else:
-        show("all exercises are passed: invoke exercise.list has your times")
+    show(report.nothing_follows(name, at.for_root))
     return None
 
 
 def begin(at: Course, name: str, seed: int | None) -> Sitting:
     """Begin an exercise, show it and return it."""
-    from lab import attempts, workshop
+    from lab import attempts
 
-    if attempts.unsolved(at) != workshop.find(name, at.folder).name:
+    made = attempts.chosen(at, name, seed=seed)
+    if not attempts.goes_on(at, made):
+        note_leaving(at)
         note(f"building {name} ...")  # before what takes a while
-    return show_sitting(attempts.start(at, name, progress, seed=seed))
+    return show_sitting(attempts.start(at, made, progress))
+
+
+def note_leaving(at: Course) -> None:
+    """Say that the present exercise is left, if it is not solved."""
+    if at.unsolved:
+        note(f"leaving {at.unsolved}, which is not passed: its lab ends")
 
 
 def show_sitting(sitting: Sitting) -> Sitting:
     """Show an exercise and return it: its ticket, its picture, what may be done, and what comes next."""
-    from lab import attempts
+    from lab.course import course as course_now
     from lab.parse.exercise import TICKET
     from lab.picture import topology as picture
     from lab.report import exercise as report
+    from lab.report import quiz
     from lab.report.prose import flowed
 
     clear_progress()
-    at, made = attempts.course(going_on=True), sitting.scene
-    place = at.place(made.exercise.name)
+    at, made = course_now(going_on=True), sitting.scene
     parts = [
-        report.title(made.exercise, made.spec, place, look()),
+        report.title(made.exercise, made.spec, at.number(made.exercise.name), look()),
         flowed(made.text(made.exercise.ticket, TICKET), report.WIDE),
-        picture.text(picture.scene(sitting.standing.cluster, lab=sitting.standing.name), look()),
+        picture.text(picture.scene(sitting.standing.cluster, lab=sitting.standing.name), report.narrow(look())),
         report.task(made.spec.may, made.spec.success, look()),
-        *(report.question(one, sitting.attempt.answers.get(one.name), look()) for one in made.spec.questions),
+        *([quiz.questions(made.spec.questions, sitting.attempt.answers, look())] if made.spec.questions else []),
         report.next_moves(_moves(sitting, at.progress)),
     ]
     show("\n\n".join(parts))
@@ -134,17 +114,28 @@ def show_sitting(sitting: Sitting) -> Sitting:
     return sitting
 
 
-def _moves(sitting: Sitting, found: Progress) -> list[tuple[str, str]]:
+def _named(sitting: Sitting) -> str:
+    """Return the lab's name where others stand, too, and it must be said; else ""."""
     from lab import session
 
-    option = f" --lab {sitting.standing.name}" if len(session.rows()) > 1 else ""
-    moves = [(f"invoke lab.shell{option}", "go in; there `ip netns exec NAME COMMAND` works")]
-    if sitting.scene.spec.questions:
-        moves.append(("invoke exercise.answer QUESTION NUMBER", "answer a question"))
-    moves += [
-        ("invoke exercise.check", "is it right?"),
-        ("invoke exercise.watch", "checks whenever you change something"),
-    ]
+    return sitting.standing.name if len(session.rows()) > 1 else ""
+
+
+def _moves(sitting: Sitting, found: Progress) -> list[tuple[str, str]]:
+    lab = _named(sitting)
+    moves = [(f"invoke lab.shell{f' --lab {lab}' if lab else ''}", "go in; there `ip netns exec NAME COMMAND` works")]
+    if not sitting.scene.spec.mend:
+        moves += [
+            ("invoke exercise.answer QUESTION NUMBER", "predict"),
+            ("invoke exercise.check", "when all is predicted: run it, and see"),
+        ]
+    else:
+        if sitting.scene.spec.questions:
+            moves.append(("invoke exercise.answer QUESTION NUMBER", "answer a question"))
+        moves += [
+            ("invoke exercise.check", "is it right?"),
+            ("invoke exercise.watch", "checks whenever you change something"),
+        ]
     if found.exam is None:
         moves.append(("invoke exercise.hint", "where to look"))
     return moves
@@ -152,39 +143,53 @@ def _moves(sitting: Sitting, found: Progress) -> list[tuple[str, str]]:
 
 @command(help={"json": JSON})
 def check(_: Context, json: bool = False) -> None:
-    """Check the present exercise by how the lab behaves.
+    """Check the exercise by how its lab behaves.
 
-    kube-proxy writes its rules anew meanwhile, as it would on a node. Exit status 1 if something is red.
+    Of a quiz it runs what was predicted. kube-proxy writes its rules anew
+    meanwhile, as it would on a node. Exit status 1 if something is red.
     """
     from lab import attempts, learner
     from lab.report import exercise as report
+    from lab.report import quiz
 
-    sitting = attempts.present(attempts.course())
+    sitting = attempts.present(course.at())
     note("checking ...")
     verdict, found = learner.check(sitting, progress)
     clear_progress()
     if json:
-        show_json(report.verdict_data(verdict))
+        show_json({**report.verdict_data(verdict), "runs": quiz.data(verdict.runs)})
     else:
-        show_verdict(verdict, found)
+        show_verdict(sitting, verdict, found)
     if not verdict.holds:
         sys.exit(FAILED)
 
 
-def show_verdict(verdict: Verdict, found: Progress, *, bad_only: bool = False) -> None:
+def show_verdict(sitting: Sitting, verdict: Verdict, found: Progress, *, bad_only: bool = False) -> None:
     """Show what a check found (`bad_only`: without what is as it should be), and what comes next."""
-    from lab import attempts, learner
     from lab.report import exercise as report
+    from lab.report import quiz
 
     cells = [cell for cell in verdict.cells if not bad_only or cell.state != "green"]
     parts = [report.checked(cells, look())] if cells else []
+    parts += filter(None, [report.since(sitting.attempt.red, verdict, look())])
+    if verdict.runs:
+        parts = [quiz.text(verdict.runs, sitting.attempt.answers, _named(sitting), look())]
     show("\n\n".join([*parts, report.verdict(verdict, found, look())]))
-    if not verdict.holds:
-        return
+    if found.exam is not None and time.time() > found.exam.deadline:
+        course.at()  # says what the exam came to
+    elif verdict.holds:
+        _show_next(found)
+
+
+def _show_next(found: Progress) -> None:
+    """Show what comes behind a pass."""
+    from lab import learner
+    from lab.report import exercise as report
+
     moves = [("invoke exercise.next", "the next one"), ("invoke exercise.solution", "why it works, what to read")]
     if found.exam is not None:
         if not found.exam.left:
-            show(report.exam(learner.end_exam(attempts.course()), time.time()))
+            show(report.exam(learner.end_exam(course.at()), time.time()))
             return
         moves = moves[:1]
     show(report.next_moves(moves))
@@ -194,11 +199,10 @@ def show_verdict(verdict: Verdict, found: Progress, *, bad_only: bool = False) -
 def hint(_: Context, level: str = "") -> None:
     """Show the next hint of four; they are counted.
 
-    Where to look, which tool, the mechanism, nearly the solution. The first also looks at the present state.
+    Where to look, which tool, the mechanism, nearly the solution. The first also
+    looks at the present state.
     """
-    from lab import attempts
-
-    show_hint(attempts.course(), number("--level", level) if level else None)
+    show_hint(course.at(), number("--level", level) if level else None)
 
 
 def show_hint(at: Course, level: int | None) -> None:
@@ -209,7 +213,8 @@ def show_hint(at: Course, level: int | None) -> None:
     shown, sight = learner.next_hint(at, level), ""
     if shown == 1:
         note("looking at the lab ...")
-        sight = report.sight(learner.look(attempts.present(at), progress))
+        seen = learner.look(attempts.present(at), progress)
+        sight = report.sight(seen) if seen.cells else ""
         clear_progress()
     text = learner.hint(at, shown)
     show("\n\n".join(filter(None, [report.hint(shown, text, look()), sight])))
@@ -219,16 +224,22 @@ def show_hint(at: Course, level: int | None) -> None:
 def answer(_: Context, question: str, choice: str) -> None:
     """Answer a question of the present exercise.
 
-    Exit status 1 if the answer is wrong; wrong ones are counted.
+    Exit status 1 if the answer is wrong; wrong ones are counted. A quiz's are
+    told with its exercise.check.
     """
-    from lab import attempts, learner
+    from lab import attempts, learner, words
+    from lab.report import quiz
 
-    sitting = attempts.present(attempts.course())
-    asked, right = learner.answer(sitting, question, choice)
-    show(asked.why if right and asked.why else "right" if right else "no: look again at what the lab does")
-    if not right:
+    sitting = attempts.present(course.at())
+    noted = learner.answer(sitting, question, choice)
+    again = "" if sitting.scene.spec.mend else quiz.command(noted.question.proof, _named(sitting))
+    show(quiz.answered(noted.question, noted.given, again, right=noted.right))
+    if noted.right is False:
         sys.exit(FAILED)
-    show("then: invoke exercise.check")
+    if noted.right is None and noted.open:
+        show(f"to be predicted yet: {words.several(noted.open, 'and')}")
+    else:
+        show("then: invoke exercise.check")
 
 
 @command()
@@ -239,7 +250,7 @@ def reset(_: Context) -> None:
     """
     from lab import attempts
 
-    at = attempts.course()
+    at = course.at()
     note(f"building {attempts.begun(at).exercise} anew ...")
     sitting = attempts.reset(at, progress)
     clear_progress()
@@ -252,13 +263,13 @@ def solution(_: Context, give_up: bool = False) -> None:
 
     Also why the popular wrong fixes are wrong. After solving, or with --give-up.
     """
-    from lab import attempts, learner
+    from lab import learner
     from lab.report.exercise import WIDE
     from lab.report.prose import flowed
 
-    show(flowed(learner.solution(attempts.course(), give_up=give_up), WIDE))
+    show(flowed(learner.solution(course.at(), give_up=give_up), WIDE))
 
 
 def every() -> Sequence[Any]:
     """Return these tasks."""
-    return (list_, start, next_, resume, check, hint, answer, reset, solution)
+    return (start, next_, resume, check, hint, answer, reset, solution)

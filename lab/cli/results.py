@@ -10,34 +10,20 @@ from typing import Any
 
 from invoke import Context  # noqa: TC002 - invoke reads the annotation
 
-from lab.cli import learn
-from lab.cli.output import look, note, number, show, show_json, write_file
-from lab.cli.task import JSON, command
+from lab.cli import course, learn
+from lab.cli.output import look, note, number, show, write_file
+from lab.cli.task import command
 from lab.errors import TopologyError
 
 # What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
 # ruff: noqa: PLC0415
 
 
-@command(help={"folder": learn.FOLDER, "json": JSON})
-def progress(_: Context, folder: str = "", json: bool = False) -> None:
-    """Show how far you are, and where it is kept."""
-    from lab import attempts
-    from lab import progress as file
-    from lab.report import exercise as report
-
-    at = attempts.course(folder)
-    if json:
-        show_json({"file": file.path(), **report.data(at.progress, at.rows)})
-    else:
-        show(f"{report.progress(at.progress, at.rows, time.time(), look())}\nkept in {file.path()}")
-
-
 @command(
     help={
         "file": "a new file; - for standard output",
         "name": "your name; default: that of your login",
-        "folder": learn.FOLDER,
+        "folder": course.FOLDER,
     }
 )
 def export(_: Context, file: str = "-", name: str = "", folder: str = "") -> None:
@@ -45,14 +31,14 @@ def export(_: Context, file: str = "-", name: str = "", folder: str = "") -> Non
 
     It deters casual editing, and is no more than that.
     """
-    from lab import attempts
     from lab.exercise import results
 
-    at = attempts.course(folder)
+    at = course.at(folder)
     collected = results.collected(at.progress, at.rows, learner=name or _login(), now=time.time())
     write_file(file, results.document(collected), option="--file")
     if file != "-":
         note(f"wrote {file}")
+    course.note_mistaken(at)
 
 
 def _login() -> str:
@@ -82,7 +68,7 @@ def report(_: Context, file: list[str], csv: bool = False) -> None:
         "count": "how many exercises",
         "minutes": "how long it may take",
         "seed": "draw the same exercises, broken in the same way, as others did with this number; default: a new one",
-        "folder": learn.FOLDER,
+        "folder": course.FOLDER,
         "end": "end the exam that is under way",
     },
 )
@@ -91,21 +77,23 @@ def exam(
 ) -> None:
     """Begin an exam: exercises against the clock, no hints.
 
-    They come from all chapters. What was passed within the time counts; exercise.next goes from one to the next.
+    They come from all chapters. What was passed within the time counts;
+    exercise.next goes from one to the next.
     """
-    from lab import attempts, learner
+    from lab import learner
     from lab.report import exercise
 
-    at = attempts.course(folder)
+    at = course.at(folder)
     if end:
         show(exercise.exam(learner.end_exam(at), time.time()))
         return
     drawn = number("--seed", seed) if seed else None
     begun = learner.examine(at, number("--count", count), number("--minutes", minutes, of=float), drawn)
-    note(f"{exercise.exam(begun, time.time())}; exercise.next --skip goes on, exercise.exam --end ends it")
-    learn.go_on(attempts.course(), skip=True)
+    learn.note_leaving(at)
+    note(f"{exercise.exam(begun, time.time())}\nexercise.next --skip goes on, exercise.exam --end ends it")
+    learn.go_on(course.at(), skip=True)
 
 
 def every() -> Sequence[Any]:
     """Return these tasks."""
-    return (progress, export, report, exam)
+    return (export, report, exam)

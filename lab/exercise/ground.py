@@ -60,8 +60,12 @@ class Front:
         return tuple(one for one in self.ends if one.node != node)
 
     def usable(self, node: str, *, but: str = "") -> tuple[End, ...]:
-        """Return the pods that somebody on a node may be answered by, by the ClusterIP."""
+        """Return the pods that somebody on a node may be answered by, by the ClusterIP; `but`: no request is its own.
+
+        A client that stays with one pod may have been given itself, and then all its requests are.
+        """
         local = self.service.spec.internal_traffic_policy == "Local"
+        but = "" if self.sticky else but
         return tuple(one for one in self.ends if one.pod != but and (not local or one.node == node))
 
 
@@ -141,9 +145,11 @@ def typed(pod: Pod) -> str:
 def asked(it: str, source: str, front: Front, ends: Sequence[End], *, keeps: str = "", to: str = "") -> Expectation:
     """Return that each of `ends` answers some of many requests to a port, and sees the source that it `keeps`.
 
-    `to`: another way to the port than its ClusterIP. Where a client stays with one pod, any of them will do.
+    `to`: another way to the port than its ClusterIP. Where a client stays with one pod, any of them will do; if
+    that may be the client itself, it keeps nothing.
     """
     by = tuple(one.pod for one in ends)
+    keeps = "" if front.sticky and source in by else keeps
     return Expectation(
         it=it,
         from_=source,

@@ -19,12 +19,12 @@ Judged = Sequence[tuple[Finding, ...]]
 def probes(spec: ExerciseSpec, cluster: Cluster) -> tuple[Cell, ...]:
     """Return the exercise's own probes, as cells."""
     meant = (one for one in spec.probes if judge.applies(one, cluster))
-    return tuple(Cell(name=one.name, it=one.it, expectations=(one,)) for one in meant)
+    return tuple(Cell(name=one.name, it=one.it, expectations=(one,), last=one.last) for one in meant)
 
 
-def cells(spec: ExerciseSpec, cluster: Cluster) -> tuple[Cell, ...]:
-    """Return the cells of the matrix that the exercise does not leave out; `cluster`: its lab, as it shall be."""
-    return tuple(cell for cell in matrix(cluster, sync=spec.sync) if cell.name not in spec.leave)
+def cells(spec: ExerciseSpec, cluster: Cluster, *, now: Cluster | None = None) -> tuple[Cell, ...]:
+    """Return the cells of the matrix that the exercise does not leave out; see `lab.exercise.matrix.matrix`."""
+    return tuple(cell for cell in matrix(cluster, sync=spec.sync, now=now) if cell.name not in spec.leave)
 
 
 def check(spec: ExerciseSpec, cluster: Cluster, out: Mistakes) -> None:
@@ -50,8 +50,11 @@ def _expectations(spec: ExerciseSpec, cluster: Cluster, out: Mistakes) -> None:
         for number, one in enumerate(every):
             expect.judge(cluster, one, ("spec", field, number), out)
     for number, question in enumerate(spec.questions):
-        if question.proof is not None:
-            expect.judge(cluster, question.proof, ("spec", "questions", number, "proof"), out)
+        where = ("spec", "questions", number, "proof")
+        expect.judge(cluster, question.proof, where, out)
+        if not spec.mend and (question.proof.then or question.proof.shares or question.proof.connections):
+            text = "what is predicted is shown by one request; expected neither `then` nor `shares` nor `connections`"
+            out.add(LAB, where, text, key=True)
 
 
 def _no_cell(name: str, known: Sequence[str]) -> str:

@@ -24,16 +24,17 @@ UDP_PORT = 40_053
 """The port of the UDP client that outlives a change of endpoints."""
 
 
-def matrix(cluster: Cluster, *, sync: bool = True) -> tuple[Cell, ...]:
+def matrix(cluster: Cluster, *, sync: bool = True, now: Cluster | None = None) -> tuple[Cell, ...]:
     """Return the cells that mean something in a lab as `cluster` says it shall be.
 
-    `sync`: kube-proxy follows changes of endpoints there.
+    `sync`: kube-proxy follows changes of endpoints there. `now`: the lab as it has become; the cells are the same, but
+    where pods go, so do those that a fix has added.
     """
     here = ground(cluster)
     found: list[Cell] = []
     if here.main is not None:
         found += [*_inside(here, here.main), *outside(here, here.main), *_direct(here, here.main)]
-    found += _datagrams(here, sync=sync)
+    found += _datagrams(here, sync=sync, now=ground(now) if now else here)
     others = [one for one in here.fronts if one.ends and one not in (here.main, here.datagrams)]
     found += [_other(here, one) for one in others[:OTHERS]]
     found += [_refused(here), _not_reachable(here)]
@@ -45,6 +46,15 @@ def _inside(here: Ground, main: Front) -> Iterator[Cell]:
     firsts = [main.on(node)[0] for node in here.nodes if main.on(node)]
     it = "a pod reaches itself by its Service"
     yield _cell("hairpin", it, (asked(it, one.pod, main, [one]) for one in firsts if not main.sticky))
+    yield from _any_pod(here, main) if main.sticky else _near_and_far(here, main)
+    it = "a node reaches the Service itself"
+    usable = ((node, main.usable(node)) for node in here.nodes)
+    yield _cell("from-node", it, (asked(it, f"node/{node}", main, to) for node, to in usable if to))
+    yield _shares(here, main)
+
+
+def _near_and_far(here: Ground, main: Front) -> Iterator[Cell]:
+    """Yield what pods see of the main Service's pods on their own node and on others."""
     it = "a pod reaches the Service's pods on its node, which see its address"
     near = ((pod, main.on(node, but=pod)) for node, pod in here.askers.items())
     yield _cell("same-node", it, (asked(it, pod, main, to, keeps=here.kept(pod)) for pod, to in near if to))
@@ -52,10 +62,13 @@ def _inside(here: Ground, main: Front) -> Iterator[Cell]:
     far = ((pod, set(main.off(node)) & set(main.usable(node))) for node, pod in here.askers.items())
     ends = ((pod, [one for one in main.ends if one in to]) for pod, to in far)
     yield _cell("remote-node", it, (asked(it, pod, main, to, keeps=here.kept(pod)) for pod, to in ends if to))
-    it = "a node reaches the Service itself"
-    usable = ((node, main.usable(node)) for node in here.nodes)
-    yield _cell("from-node", it, (asked(it, f"node/{node}", main, to) for node, to in usable if to))
-    yield _shares(here, main)
+
+
+def _any_pod(here: Ground, main: Front) -> Iterator[Cell]:
+    """Yield what pods see of a Service whose clients stay with one pod: it may be on any node."""
+    it = "a pod reaches the Service, which sees its address"
+    ends = ((pod, main.usable(node)) for node, pod in here.askers.items())
+    yield _cell("from-pod", it, (asked(it, pod, main, to, keeps=here.kept(pod)) for pod, to in ends if to))
 
 
 def _shares(here: Ground, main: Front) -> Cell:
@@ -93,7 +106,7 @@ def _of(it: str, asker: str, to: str, answer: Answer) -> Expectation:
     return Expectation(it=it, from_=asker, to=to, answer=answer)
 
 
-def _datagrams(here: Ground, *, sync: bool) -> Iterator[Cell]:
+def _datagrams(here: Ground, *, sync: bool, now: Ground) -> Iterator[Cell]:
     """Yield what pods see of the first Service that speaks UDP."""
     front = here.datagrams
     if front is None:
@@ -105,7 +118,8 @@ def _datagrams(here: Ground, *, sync: bool) -> Iterator[Cell]:
     asker = next((pod for node, pod in here.askers.items() if pod not in pods and front.usable(node) == front.ends), "")
     if not (sync and asker and len(pods) > 1) or front.sticky:
         return
-    first, *rest = pods
+    added = (end.pod for one in now.fronts if one.to == front.to for end in one.ends if end.pod not in pods)
+    first, *rest = pods = (*pods, *added)
     it = "a UDP client that keeps its port is led to another pod when its own is gone"
     steps = (
         Step(it=f"{it}: the first pod goes", change={first: "unready"}, answer=Answer(by=tuple(rest))),

@@ -21,6 +21,21 @@ def outside(here: Ground, main: Front) -> Iterator[Cell]:
 
 def _node_ports(here: Ground, main: Front) -> Iterator[Cell]:
     pairs = [(who, node) for who in here.clients for node in here.nodes]
+    if main.sticky and not main.stays:  # the pod that a client stays with may be on any node
+        it = "a client reaches the Service by the port of each node"
+        yield _cell("nodeport", it, (asked(it, who, main, main.ends, to=_port(main, node)) for who, node in pairs))
+    else:
+        yield from _near_and_far(here, main)
+    if here.cluster.mode == "iptables" and here.cluster.proxy.iptables.localhost_node_ports is not False:
+        it = "a node reaches the Service on its loopback address"
+        address = f"127.0.0.1:{main.port.node_port}"
+        loopback = (asked(it, f"node/{node}", main, main.ends, to=address) for node in here.nodes)
+        yield _cell("nodeport-loopback", it, loopback)
+
+
+def _near_and_far(here: Ground, main: Front) -> Iterator[Cell]:
+    """Yield the cells of pods on the node whose port is asked, and of those on others, which is the policy's matter."""
+    pairs = [(who, node) for who in here.clients for node in here.nodes]
     it = "a client reaches the Service's pods on the node whose port it asks"
     near = ((who, node, main.on(node)) for who, node in pairs)
     sees = (lambda who: who) if main.stays else (lambda _: "")
@@ -37,11 +52,6 @@ def _node_ports(here: Ground, main: Front) -> Iterator[Cell]:
         yield _cell(
             "nodeport-remote", it, (asked(it, who, main, to, to=_port(main, node)) for who, node, to in far if to)
         )
-    if here.cluster.mode == "iptables" and here.cluster.proxy.iptables.localhost_node_ports is not False:
-        it = "a node reaches the Service on its loopback address"
-        address = f"127.0.0.1:{main.port.node_port}"
-        loopback = (asked(it, f"node/{node}", main, main.ends, to=address) for node in here.nodes)
-        yield _cell("nodeport-loopback", it, loopback)
 
 
 def _port(main: Front, node: str) -> str:

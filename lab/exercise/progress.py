@@ -12,11 +12,10 @@ from msgspec.structs import replace
 from lab.model.progress import Attempt, Exam, ExamItem, Progress, Record
 
 
-def begun(progress: Progress, exercise: str, *, seed: int, lab: str, now: float, folder: str = "") -> Progress:
+def begun(progress: Progress, attempt: Attempt) -> Progress:
     """A new attempt; the one before it is over."""
-    attempt = Attempt(exercise=exercise, folder=folder, seed=seed, lab=lab, since=now, touched=now)
-    record = progress.record(exercise)
-    return _noted(replace(progress, attempt=attempt), exercise, replace(record, attempts=record.attempts + 1))
+    record = progress.record(attempt.key)
+    return _noted(replace(progress, attempt=attempt), attempt.key, replace(record, attempts=record.attempts + 1))
 
 
 def built(progress: Progress, created: float | None, now: float, *, lab: str = "") -> Progress:
@@ -42,8 +41,8 @@ def hinted(progress: Progress, level: int, now: float) -> Progress:
     attempt = _attempt(progress)
     new = max(0, level - attempt.hints)
     progress = replace(progress, attempt=replace(attempt, hints=attempt.hints + new, touched=now))
-    record = progress.record(attempt.exercise)
-    return _noted(progress, attempt.exercise, replace(record, hints=record.hints + new))
+    record = progress.record(attempt.key)
+    return _noted(progress, attempt.key, replace(record, hints=record.hints + new))
 
 
 def answered(progress: Progress, question: str, answer: str, now: float, *, right: bool) -> Progress:
@@ -52,15 +51,20 @@ def answered(progress: Progress, question: str, answer: str, now: float, *, righ
     answers = {**attempt.answers, question: answer}
     wrong = 0 if right else 1
     progress = replace(progress, attempt=replace(attempt, answers=answers, wrong=attempt.wrong + wrong, touched=now))
-    record = progress.record(attempt.exercise)
-    return _noted(progress, attempt.exercise, replace(record, wrong=record.wrong + wrong))
+    record = progress.record(attempt.key)
+    return _noted(progress, attempt.key, replace(record, wrong=record.wrong + wrong))
+
+
+def ran(progress: Progress) -> Progress:
+    """What a quiz predicts was run: from now on an answer is told to be right or wrong."""
+    return replace(progress, attempt=replace(_attempt(progress), ran=True))
 
 
 def checked(progress: Progress, red: Sequence[str], now: float) -> Progress:
     """A check has found these cells red; none: the exercise is passed."""
     attempt = replace(_attempt(progress), red=tuple(red), touched=now)
     attempt = replace(attempt, checks=attempt.checks + 1)
-    record = progress.record(attempt.exercise)
+    record = progress.record(attempt.key)
     record = replace(record, checks=record.checks + 1)
     if not red and not attempt.passed:
         took_s = spent_s(attempt, now)
@@ -68,14 +72,14 @@ def checked(progress: Progress, red: Sequence[str], now: float) -> Progress:
         if not attempt.gave_up:
             record = _passed(record, took_s, now)
             progress = _passed_in_exam(progress, attempt, took_s, now)
-    return _noted(replace(progress, attempt=attempt), attempt.exercise, record)
+    return _noted(replace(progress, attempt=attempt), attempt.key, record)
 
 
 def gave_up(progress: Progress, now: float) -> Progress:
     """The solution was read before the exercise was passed."""
     attempt = replace(_attempt(progress), gave_up=True, touched=now)
-    record = progress.record(attempt.exercise)
-    return _noted(replace(progress, attempt=attempt), attempt.exercise, replace(record, gave_up=True))
+    record = progress.record(attempt.key)
+    return _noted(replace(progress, attempt=attempt), attempt.key, replace(record, gave_up=True))
 
 
 def examined(
@@ -105,8 +109,8 @@ def _attempt(progress: Progress) -> Attempt:
     return progress.attempt
 
 
-def _noted(progress: Progress, exercise: str, record: Record) -> Progress:
-    return replace(progress, records={**progress.records, exercise: record})
+def _noted(progress: Progress, key: str, record: Record) -> Progress:
+    return replace(progress, records={**progress.records, key: record})
 
 
 def _passed(record: Record, took_s: float, now: float) -> Record:

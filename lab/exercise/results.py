@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -47,9 +47,10 @@ def collected(progress: Progress, rows: tuple[Row, ...], *, learner: str, now: f
 
     An exam that is under way is not among them.
     """
+    written_as = learner.encode("utf-8", "replace").decode()  # what has no letter in UTF-8 would not be read again
     written = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}"
     made_by = f"hairpin {lab.__version__}"
-    return Results(learner=learner, written=written, made_by=made_by, exercises=rows, exams=progress.exams)
+    return Results(learner=written_as, written=written, made_by=made_by, exercises=rows, exams=progress.exams)
 
 
 def document(results: Results) -> str:
@@ -69,7 +70,7 @@ def read(raw: bytes, file: str) -> HandedIn:
     """Return what a file holds; raises `TopologyError`, naming `file`, if it is no results of ours."""
     hint = "expected a file that `invoke exercise.export` wrote"
     try:
-        data = json.loads(raw)
+        data = json.loads(raw, parse_constant=_no_number)
         found = msgspec.convert(data, _Document)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, too
         raise TopologyError(f"{file}: {error}", hint=hint) from None
@@ -77,6 +78,10 @@ def read(raw: bytes, file: str) -> HandedIn:
         said = f"{found.api_version} {found.kind}"
         raise TopologyError(f"{file}: expected {RESULTS_VERSION} {KIND}, found {said[:80]!r}", hint=hint)
     return HandedIn(file=file, results=found.results, untouched=_checksum(data["results"]) == found.checksum)
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _checksum(results: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Mapping
@@ -20,18 +21,32 @@ def drawn(spec: ExerciseSpec, seed: int) -> Variables:
 
     The same `seed` draws the same. Names: `pod_cidr`, `service_cidr`, `node_cidr`, `client_cidr`, and those of `vary`.
     """
+    ranges, choices = _draw(spec, seed)
+    for choice in choices.values():
+        ranges.update(choice)
+    return ranges
+
+
+def unlike(spec: ExerciseSpec, seed: int) -> int:
+    """Return the next seed that draws another choice than `seed` does, wherever there are several to choose from."""
+    several = [name for name, choices in spec.vary.items() if any(one != choices[0] for one in choices)]
+    _, old = _draw(spec, seed)
+    draws = ((other, _draw(spec, other)[1]) for other in itertools.count(seed + 1))
+    return next(other for other, new in draws if all(new[name] != old[name] for name in several))
+
+
+def _draw(spec: ExerciseSpec, seed: int) -> tuple[Variables, dict[str, Variables]]:
+    """Return address ranges, and for each of `vary` the variables of the choice."""
     chance = random.Random(seed)  # noqa: S311 - a draw, not a secret
     pods, services = chance.sample(range(16, 128), 2)
-    found = {
+    ranges = {
         "pod_cidr": f"10.{pods}.0.0/16",
         "service_cidr": f"10.{services}.0.0/16",
         "node_cidr": f"192.168.{chance.randrange(256)}.0/24",
         "client_cidr": chance.choice(_CLIENT_RANGES),
     }
-    for name, choices in spec.vary.items():
-        choice = chance.choice(choices)
-        found.update({name: choice} if isinstance(choice, str) else choice)
-    return found
+    chosen = {name: chance.choice(choices) for name, choices in spec.vary.items()}
+    return ranges, {name: {name: one} if isinstance(one, str) else dict(one) for name, one in chosen.items()}
 
 
 def complete(variables: Mapping[str, str], cluster: Cluster) -> Variables:

@@ -152,6 +152,15 @@ def _legacy(namespaces: Sequence[str]) -> Mapping[tuple[str, str], object]:
     }
 
 
+def unheard(namespaces: Sequence[str]) -> bool:
+    """Return whether changes of iptables-legacy's rules, should there be some, are kept from this user."""
+    for name in namespaces:
+        with netns.inside(name):
+            if any(legacy.tables(family) is None for family in ("ip", "ip6")):
+                return True
+    return False
+
+
 def _legacy_tables(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     with netns.inside(name):
         for family in ("ip", "ip6"):

@@ -9,7 +9,7 @@ import warnings
 
 from lab.kernel import syscalls
 
-HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT)
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT)
 """Signals that the command may handle in Python: what its handlers do is not for its forked children."""
 
 EX_TEMPFAIL = 75  # sysexits.h

@@ -20,9 +20,13 @@ HINTS = 4
 
 
 class Probe(Expectation, frozen=True, kw_only=True):
-    """What must be true of the mended lab beside the matrix; its name stands in `red` as a cell's does."""
+    """What must be true of the mended lab beside the matrix; its name stands in `red` as a cell's does.
+
+    `last`: it is tried when all else has been: what the others' requests lead to may be what it needs.
+    """
 
     name: str
+    last: bool = False
 
 
 class Cost(Expectation, frozen=True, kw_only=True):
@@ -37,15 +41,15 @@ class Cost(Expectation, frozen=True, kw_only=True):
 class Question(Part, frozen=True, kw_only=True):
     """What a learner is asked, and the choices; `answer` is the right one of them.
 
-    `why`: what is said after the answer. `proof`: what the broken lab does that makes the answer right.
+    `proof`: what the broken lab does that makes the answer right. `why`: what is said after the answer.
     """
 
     name: str
     ask: str
     choices: tuple[str, ...]
     answer: str
+    proof: Expectation
     why: str = ""
-    proof: Expectation | None = None
 
 
 class ExerciseSpec(Part, frozen=True, kw_only=True):
@@ -58,7 +62,8 @@ class ExerciseSpec(Part, frozen=True, kw_only=True):
     `red`: the cells and probes that are red after the break, as the ticket announces them. `leave`: cells of the matrix
     that say nothing here, each with the reason.
     `sync`: whether kube-proxy runs, and writes its rules anew at each check. `mend`: whether the lab is to be mended;
-    if not, only the questions count. `needs`: `root`, where a user namespace cannot do it.
+    if not, it is a quiz: what the questions ask is predicted, and their proofs' requests are made when all of it is.
+    `needs`: `root`, where a user namespace cannot do it.
     """
 
     title: Annotated[str, Meta(max_length=72)]
@@ -97,13 +102,14 @@ class ExerciseFile(Part, frozen=True, kw_only=True):
 class Cell:
     """One thing that a healthy lab does, under a name: what it means, and the expectations that say so.
 
-    `needs`: another cell, without which this one cannot be tried.
+    `needs`: another cell, without which this one cannot be tried. `last`: it is tried when all else has been.
     """
 
     name: str
     it: str
     expectations: tuple[Expectation, ...]
     needs: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,13 +20,14 @@ State = Literal["new", "begun", "given up", "passed"]
 class Attempt(Part, frozen=True, kw_only=True, omit_defaults=False):
     """One go at an exercise, the present one.
 
-    `folder`: the folder of exercises that it is from, "" for those that come along. `seed`: what its variables were
-    drawn with. `lab`: its lab's name. `built`: when that was built (seconds since the epoch, as the lab's record has
-    it), None until it is built and broken. `hints`: the highest level that was shown. `red`: what was red at the last
-    check, None before the first. `answers`: those to questions, by their names; `wrong`: how many were wrong so far.
-    `passed`: it was passed; `gave_up`: the solution was read before. `since` and `touched`: when this sitting began and
-    when its last command came, `spent_s`: how long the sittings before it took, so that a night between two sittings
-    does not count.
+    `folder`: the folder of exercises that it is from, "" for those that come along. `place`: the exercise's own, as an
+    absolute path, "" as before. `seed`: what its variables were drawn with. `lab`: its lab's name. `built`: when that
+    was built (seconds since the epoch, as the lab's record has it), None until it is built and broken. `hints`: the
+    highest level that was shown. `red`: what was red at the last check, None before the first. `answers`: those to
+    questions, by their names; `wrong`: how many were wrong so far. `ran`: what a quiz predicts was run. `passed`: it
+    was passed; `gave_up`: the solution was read before. `since` and `touched`: when this sitting began and when its
+    last command came, `spent_s`: how long the sittings before it took, so that a night between two sittings does not
+    count.
     """
 
     exercise: str
@@ -35,6 +36,7 @@ class Attempt(Part, frozen=True, kw_only=True, omit_defaults=False):
     since: float
     touched: float
     folder: str = ""
+    place: str = ""
     built: float | None = None
     spent_s: float = field(default=0.0, name="spentSeconds")
     hints: int = 0
@@ -42,8 +44,22 @@ class Attempt(Part, frozen=True, kw_only=True, omit_defaults=False):
     red: tuple[str, ...] | None = None
     answers: dict[str, str] = {}
     wrong: int = 0
+    ran: bool = False
     passed: bool = False
     gave_up: bool = False
+
+    @property
+    def key(self) -> str:
+        """Under which its exercise's record is kept: other folders may have exercises of the same name."""
+        return self.place or self.exercise
+
+    def same(self, other: Attempt | None) -> bool:
+        """Return whether another is this one, with the same lab, whatever was done in it."""
+        return other is not None and _identity(self) == _identity(other)
+
+
+def _identity(attempt: Attempt) -> tuple[object, ...]:
+    return attempt.key, attempt.seed, attempt.lab, attempt.built
 
 
 class Record(Part, frozen=True, kw_only=True, omit_defaults=False):
@@ -107,7 +123,10 @@ class Exam(Part, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Progress(Part, frozen=True, kw_only=True, omit_defaults=False):
-    """All that a learner has done: the present attempt, the present exam, and what came before."""
+    """All that a learner has done: the present attempt, the present exam, and what came before.
+
+    `records` are under the names of exercises that come along, and under the places of others, as `Attempt.key`.
+    """
 
     version: int = VERSION
     attempt: Attempt | None = None
@@ -115,9 +134,9 @@ class Progress(Part, frozen=True, kw_only=True, omit_defaults=False):
     exam: Exam | None = None
     exams: tuple[Exam, ...] = ()
 
-    def record(self, exercise: str) -> Record:
+    def record(self, key: str) -> Record:
         """Return what was done about an exercise."""
-        return self.records.get(exercise, Record())
+        return self.records.get(key, Record())
 
 
 class Row(Part, frozen=True, kw_only=True, omit_defaults=False):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from lab.model.exercise import Question
     from lab.model.finding import Finding
+    from lab.model.journey import Journey
 
 State = Literal["green", "red", "untried"]
 Stage = Literal["before", "broken", "wrong", "solve"]
@@ -26,15 +28,27 @@ class CellSeen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A request that was predicted, and its journey; `questions` that it answers, the `findings` of their proofs."""
+
+    questions: tuple[Question, ...]
+    journey: Journey
+    findings: tuple[tuple[Finding, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What a check found. `stable`: a second look found the same; the cells are those of the last look.
 
-    `costs`: what a fix that passed costs, in sentences.
+    `costs`: what a fix that passed costs, in sentences. Of a quiz, `open`: the questions that must be predicted before
+    anything is run; `runs`: what was run.
     """
 
     cells: tuple[CellSeen, ...]
     stable: bool = True
     costs: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @property
     def red(self) -> tuple[str, ...]:

@@ -34,27 +34,46 @@ _HINT = "docs/exercises.md says how an exercise is written"
 _KNOWN = (EXERCISE, TICKET, HINTS_FILE, SOLUTION, PREPARE, BREAK, FILE, "README.md", *FIXES)
 
 
+Mistaken = dict[str, tuple[str, ...]]
+"""The mistakes of exercises, by their folders' places in that of all (`01-chapter/name`)."""
+
+
 def course(root: Path) -> tuple[Exercise, ...]:
     """Return the exercises of a folder, NN-chapter/NAME each, in the order of chapters, then from easy to hard.
 
     `root` may also be one exercise's own folder. Raises `TopologyError` with every mistake of every exercise.
     """
+    found, mistaken = readable(root)
+    if mistaken:
+        raise TopologyError([text for every in mistaken.values() for text in every], hint=_HINT)
+    return found
+
+
+def readable(root: Path) -> tuple[tuple[Exercise, ...], Mistaken]:
+    """Return those exercises of a folder that have no mistakes, in the order of `course`; and the others' mistakes.
+
+    Raises `TopologyError` if there is none at all, good or bad.
+    """
     found: list[Exercise] = []
-    mistakes: list[str] = []
+    mistaken: Mistaken = {}
     for folder in folders(root):
         try:
             found.append(read(folder))
         except TopologyError as error:
-            mistakes += error.mistakes
+            mistaken[place(folder)] = error.mistakes
     found.sort(key=lambda one: (one.folder.parent.name, one.spec.difficulty, one.name))
     first: dict[str, Exercise] = {}
     for one in found:
         if first.setdefault(one.name, one) is not one:
             text = f"there is an exercise {one.name} in {printable(first[one.name].folder)} already"
-            mistakes.append(f"{one.source}:1:1: {text}; expected another name")
-    if mistakes:
-        raise TopologyError(mistakes, hint=_HINT)
-    return tuple(found)
+            mistaken[place(one.folder)] = (f"{one.source}:1:1: {text}; expected another name",)
+    return tuple(first.values()), mistaken
+
+
+def place(folder: Path) -> str:
+    """Return what an exercise's folder is called in that of all: `01-chapter/name`."""
+    whole = folder.resolve()
+    return printable(Path(whole.parent.name, whole.name))
 
 
 def folders(root: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
@@ -12,9 +13,9 @@ from lab.report.prose import flowed
 from lab.report.table import PLAIN, Look, mark, paint, table, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from lab.model.exercise import Exercise, ExerciseSpec, Question
+    from lab.model.exercise import Exercise, ExerciseSpec
     from lab.model.progress import Exam, Progress, Row
     from lab.model.verdict import CellSeen, Verdict
 
@@ -25,12 +26,17 @@ _LEAST = 16  # columns for a title
 _LEVELS = ("where to look", "which tool shows it", "the mechanism", "nearly the solution")
 
 
+def narrow(look: Look) -> Look:
+    """Return a look that is as wide as texts are here, or narrower."""
+    return replace(look, width=min(look.width, WIDE))
+
+
 def course(rows: Sequence[Row], current: str = "", look: Look = PLAIN) -> str:
     """Return the exercises in the course's order under their chapters; `current`: the name of the present one."""
     if not rows:
         return "there is no exercise here"
     names = max(len(row.name) for row in rows)
-    room = max(_LEAST, min(look.width, WIDE) - names - 40)
+    room = max(_LEAST, narrow(look).width - names - 40)
     titles = [wrap(words.line(row.title), room) for row in rows]
     cells = [
         [
@@ -54,6 +60,26 @@ def course(rows: Sequence[Row], current: str = "", look: Look = PLAIN) -> str:
             parts.append(paint(f"   {chapter}", "bold", look))
         parts += [next(rest).rstrip() for _ in title.splitlines()]
     return "\n".join([*parts, "", *_count(rows)])
+
+
+def mistaken(found: Mapping[str, Sequence[str]]) -> str:
+    """Return which exercises were left out (`found`: their mistakes, by their places), the first mistake of each."""
+    lines = [f"left out, since {words.noun(len(found), 'its', 'their')} files have mistakes:"]
+    for place, mistakes in found.items():
+        more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+        lines.append(f"  {place}: {words.line(mistakes[0])}{more}")
+    return "\n".join([*lines, "  hint: its author is told all by: invoke exercise.verify NAME --folder FOLDER"])
+
+
+def nothing_follows(unsolved: str, for_root: Sequence[str]) -> str:
+    """Return why no exercise comes next. `unsolved`: the present one; `for_root`: those that root alone can take."""
+    if unsolved:
+        said = f"exercise {unsolved} is the only one that is left: invoke exercise"
+    elif for_root:
+        said = "all exercises are passed that can be taken without root: invoke exercise.list has your times"
+    else:
+        said = "all exercises are passed: invoke exercise.list has your times"
+    return "\n".join([said, *([wrap(f"as root: {', '.join(for_root)}", WIDE)] if for_root else [])])
 
 
 def _count(rows: Sequence[Row]) -> Iterator[str]:
@@ -84,25 +110,18 @@ def task(may: str, success: str, look: Look = PLAIN) -> str:
     return "\n".join(wrap(f"{paint(f'{name}:', 'bold', look)} {words.line(said)}", WIDE) for name, said in parts)
 
 
-def question(asked: Question, given: str | None, look: Look = PLAIN) -> str:
-    """Return a question and its choices, numbered; `given`: the answer so far."""
-    lines = [paint(f"question {asked.name}:", "bold", look), wrap(words.line(asked.ask), WIDE)]
-    for number, choice in enumerate(asked.choices, 1):
-        sign = "*" if choice == given else " "
-        lines.append(f" {sign}{number}  {words.line(choice)}")
-    return "\n".join(lines)
-
-
 def next_moves(moves: Sequence[tuple[str, str]]) -> str:
     """Return commands, each with what it is for."""
     room = max(len(command) for command, _ in moves)
-    return "\n".join(["next:", *(f"  {command:{room}}  {why}" for command, why in moves)])
+    begin = "\n" + " " * (room + 4)
+    whys = [wrap(why, WIDE - room - 4).replace("\n", begin) for _, why in moves]
+    return "\n".join(["next:", *(f"  {command:{room}}  {why}" for (command, _), why in zip(moves, whys, strict=True))])
 
 
 def checked(cells: Sequence[CellSeen], look: Look = PLAIN) -> str:
     """Return a row for each cell: whether it holds, and, where it does not, what was expected and what was seen."""
     names = max((len(cell.name) for cell in cells), default=0)
-    room = max(2 * _LEAST, min(look.width, WIDE) - names - 8)
+    room = max(2 * _LEAST, narrow(look).width - names - 8)
     rows = [[_sign(cell, look), cell.name, _reason(cell, room)] for cell in cells]
     return "\n".join(line.rstrip() for line in table(rows, ["", "CELL", "OBSERVED"], look).splitlines())
 
@@ -115,13 +134,27 @@ def _reason(cell: CellSeen, room: int) -> str:
     """Return what a cell is about, and of the first finding that does not hold what was seen."""
     it = wrap(words.line(cell.it), room)
     if cell.state == "untried":
-        return f"{it}\n{wrap('not tried: what it needs is red', room)}"
+        said = [f"{finding.what}: {finding.observed}" for part in cell.findings for finding in part]
+        return f"{it}\n{wrap(words.line('; '.join(said) or 'not tried: what it needs is red'), room)}"
     failed = next((finding for part in cell.findings for finding in part if not finding.holds), None)
     if failed is None:
         return it
     about = "" if failed.it == cell.it else f"{failed.it}: "
     seen = f"{about}{failed.what}: {failed.observed}; expected {failed.expected}"
     return f"{it}\n{wrap(words.line(seen), room)}"
+
+
+def since(before: Sequence[str] | None, seen: Verdict, look: Look = PLAIN) -> str:
+    """Return what has become green and what red since the last check, which found `before` red (None: there was none).
+
+    "" if nothing has.
+    """
+    if before is None:
+        return ""
+    green = [cell.name for cell in seen.cells if cell.state == "green" and cell.name in before]
+    red = [cell.name for cell in seen.cells if cell.state == "red" and cell.name not in before]
+    parts = [(paint("green now:", "green", look), green), (paint("red now:", "red", look), red)]
+    return "\n".join(wrap(f"{said} {words.several(names, 'and')}", WIDE) for said, names in parts if names)
 
 
 def hint(level: int, text: str, look: Look = PLAIN) -> str:
@@ -144,6 +177,12 @@ def sight(verdict: Verdict) -> str:
 
 def verdict(seen: Verdict, found: Progress, look: Look = PLAIN) -> str:
     """Return what a check comes to: how many cells are red, or that the exercise is passed, and what the fix costs."""
+    if seen.open:
+        before = wrap(f"predict first: {words.several(seen.open, 'and')}; then a check makes the requests", WIDE)
+        return paint(before, "yellow", look)
+    if not seen.holds and seen.runs:
+        number = f"{sum(cell.state == 'green' for cell in seen.cells)} of {words.count(len(seen.cells), 'prediction')}"
+        return paint(f"right: {number}; what was wrong is to be answered anew", "red", look)
     if not seen.holds:
         bad = sum(cell.state != "green" for cell in seen.cells)
         if not bad:
@@ -157,8 +196,8 @@ def verdict(seen: Verdict, found: Progress, look: Look = PLAIN) -> str:
     if attempt.wrong:
         used += f", {words.count(attempt.wrong, 'wrong answer')}"
     counts = " (the solution was read before: it does not count as passed)" if attempt.gave_up else ""
-    lines = [paint(f"solved: {attempt.exercise}, {used}", "green", look) + counts]
-    lines += [wrap(f"but: {words.line(cost)}", WIDE) for cost in seen.costs]
+    lines = [paint(wrap(f"solved: {attempt.exercise}, {used}{counts}", WIDE), "green", look)]
+    lines += [wrap(words.line(cost), WIDE) for cost in seen.costs]
     return "\n".join(lines)
 
 
@@ -210,7 +249,7 @@ def _present(found: Progress) -> str:
         return f"the last one: {attempt.exercise}, passed"
     spent = words.seconds(spent_s(attempt, max(attempt.touched, attempt.since)))
     used = f"{words.count(attempt.hints, 'hint')}, {words.count(attempt.checks, 'check')}"
-    return f"under way: {attempt.exercise} (seed {attempt.seed}): {spent}, {used}"
+    return wrap(f"under way: {attempt.exercise} (seed {attempt.seed}): {spent}, {used}", WIDE)
 
 
 def exam(one: Exam, now: float) -> str:
@@ -219,7 +258,8 @@ def exam(one: Exam, now: float) -> str:
     took = sum(item.took_s or 0.0 for item in one.items)
     if one.ended is None:
         return f"exam: {so_far}, {words.seconds(max(0.0, one.deadline - now))} left"
-    return f"exam over: {so_far} in {words.seconds(took)}, of {words.seconds(60 * one.minutes)}"
+    had = words.seconds(60 * one.minutes)
+    return f"exam over: {so_far}{f' in {words.seconds(took)}, of {had}' if took else f'; it had {had}'}"
 
 
 def data(found: Progress, rows: Sequence[Row]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from lab import words
-from lab.report.table import PLAIN, Look, mark, paint, table
+from lab.report.table import PLAIN, Look, mark, paint, table, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lab.exercise.results import HandedIn
     from lab.model.progress import Exam, Row
@@ -21,6 +22,7 @@ _COLUMNS = (
     "passes", "best_s", "first_passed", "written", "file", "untouched",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_WIDE = 80
 _NAME = 22  # columns for a learner's name, or an exercise's
 
 
@@ -30,11 +32,21 @@ def text(handed_in: Sequence[HandedIn], look: Look = PLAIN) -> str:
     begun = _begun(handed_in)
     if begun:
         parts.append(_exercises(begun, look))
-    edited = [one.file for one in handed_in if not one.untouched]
-    if edited:
-        said = f"{words.several(edited, 'and')}: not as written: the checksum does not match"
-        parts.append(paint(said, "red", look))
-    return "\n\n".join(parts)
+    remarks = [paint(wrap(one, _WIDE), "red", look) for one in _remarks(handed_in)]
+    return "\n\n".join([*parts, *(["\n".join(remarks)] if remarks else [])])
+
+
+def _remarks(handed_in: Sequence[HandedIn]) -> Iterator[str]:
+    """Yield what a teacher should look at: files that were edited, and learners with more than one."""
+    for one in handed_in:
+        if not one.untouched:
+            yield f"{words.line(one.file)}: not as written: the checksum does not match"
+    files: dict[str, list[str]] = {}
+    for one in handed_in:
+        files.setdefault(words.line(one.results.learner), []).append(words.line(one.file))
+    for learner, of in files.items():
+        if len(of) > 1:
+            yield f"{words.cut(learner, _NAME, '...')} has handed in {len(of)} files: {words.several(of, 'and')}"
 
 
 def _learners(handed_in: Sequence[HandedIn], look: Look) -> str:
@@ -117,4 +129,5 @@ def _harmless(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     flat = words.line(cell)
-    return f"'{flat}" if flat.startswith(_FORMULA) else flat
+    # Some spreadsheets take the wide forms of East Asian text for the same (U+FF1D for =).
+    return f"'{flat}" if unicodedata.normalize("NFKC", flat[:1]).startswith(_FORMULA) else flat

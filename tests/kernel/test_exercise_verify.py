@@ -20,6 +20,12 @@ COST = """  costs:
 """
 
 
+ASKED = """  questions:
+  - {name: truth, ask: x, choices: [a, b], answer: a, proof: {it: x, from: client-a, to: svc/web}}
+  - {name: lie, ask: x, choices: [a, b], answer: a, proof: {it: x, from: client-a, to: svc/web, error: timeout}}
+"""
+
+
 NO_SERVICES = "ip netns exec node-1 iptables -t nat -F KUBE-SERVICES\n"
 ITSELF = 'ip netns exec node-1 iptables -I FORWARD -s "$web_1_ip" -d "$web_1_ip" -p tcp --syn'
 ONCE = f"{BRIDGE} on\n{ITSELF} -j DROP\n{ITSELF} -m limit --limit 1/hour --limit-burst 1 -j ACCEPT\n"
@@ -54,6 +60,9 @@ def lies(root: Path) -> None:
     write(root, "solution-does-not", wrong__promisc=None, solve__on="true\n")
     write(root, "was-broken-already", wrong__promisc=None, prepare=f"{BRIDGE} off\n")
     write(root, "cost-is-never-paid", wrong__promisc=None, spec=COST)
+    for name, spec in (("answer-is-belied", ASKED), ("prediction-is-belied", f"  mend: false\n{ASKED}")):
+        asks = write(root, name, wrong__promisc=None, solve__on=None, spec=spec, **{"break": None}) / "exercise.yaml"
+        asks.write_text(asks.read_text().replace("  red: [hairpin]\n", ""))
     write(root, "script-fails", wrong__promisc=None, solve__on="echo said\nnosuchprogram\n")
 
 
@@ -113,6 +122,14 @@ def test_what_is_not_as_the_exercise_says_is_found(
 ) -> None:
     assert not proven[name]["holds"]
     assert wrong(proven, name) == said
+
+
+@pytest.mark.parametrize("name", ["answer-is-belied", "prediction-is-belied"])
+def test_an_answer_that_the_lab_belies_is_told_with_what_was_observed(proven: dict[str, Any], name: str) -> None:
+    trials = [one for one in proven[name]["trials"] if one["stage"] == "broken"]
+    assert [one["seed"] for one in trials] == [1, 2]
+    ((said,), _) = (one["wrong"] for one in trials)
+    assert said.startswith("the proof of the answer to 'lie' does not hold: error: expected timeout, observed answered")
 
 
 def test_what_is_red_and_not_announced_is_shown_with_what_was_observed(proven: dict[str, Any]) -> None:

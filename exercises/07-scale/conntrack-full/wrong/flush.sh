@@ -1,3 +1,0 @@
-#!/bin/sh
-# Flush the table.
-ip netns exec "$node" conntrack -F

@@ -1,3 +1,0 @@
-#!/bin/sh
-# Delete the agent's rule.
-ip netns exec "$node" iptables -t mangle -F FORWARD

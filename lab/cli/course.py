@@ -1,0 +1,84 @@
+"""The tasks `exercise.*` about the course as a whole; and what others need of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context  # noqa: TC002 - invoke reads the annotation
+
+from lab.cli.output import look, note, show, show_json
+from lab.cli.task import JSON, command
+from lab.errors import HostError
+
+if TYPE_CHECKING:
+    from lab.course import Course
+
+# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
+# ruff: noqa: PLC0415
+
+FOLDER = "another folder of exercises (docs/exercises.md); default: $HAIRPIN_EXERCISES, or those that come along"
+GOING_ON = "another folder of exercises (docs/exercises.md); default: that of the present one"
+
+
+def at(folder: str = "", *, going_on: bool = False) -> Course:
+    """Return the course as `lab.course.course` does; say so if the time of an exam was found to be over."""
+    from lab.course import course
+    from lab.report import exercise as report
+
+    found = course(folder, going_on=going_on)
+    if found.over:
+        note(f"the time is up\n{report.exam(found.over, time.time())}")
+    return found
+
+
+def note_mistaken(of: Course) -> None:
+    """Say which exercises were left out, since their files have mistakes."""
+    from lab.report import exercise as report
+
+    if of.mistaken:
+        note(f"\n{report.mistaken(of.mistaken)}")
+
+
+@command("list", help={"folder": FOLDER, "json": JSON})
+def list_(_: Context, folder: str = "", json: bool = False) -> None:
+    """List the exercises: level, state, best time, hints used."""
+    show_course(folder, json=json)
+
+
+def show_course(folder: str = "", *, json: bool = False) -> None:
+    """Show the exercises, also where nobody can know what was done about them."""
+    from lab.course import course
+    from lab.model.progress import Progress
+    from lab.report import exercise as report
+
+    try:
+        found = at(folder)
+    except HostError as error:
+        note(f"without your progress: {error}\n")
+        found = course(folder, known=Progress())
+    if json:
+        show_json(report.data(found.progress, found.rows)["exercises"])
+    else:
+        show(report.course(found.rows, found.current, look()))
+    note_mistaken(found)
+
+
+@command(help={"folder": FOLDER, "json": JSON})
+def progress(_: Context, folder: str = "", json: bool = False) -> None:
+    """Show how far you are, and where it is kept."""
+    from lab import progress as file
+    from lab.report import exercise as report
+
+    found = at(folder)
+    if json:
+        show_json({"file": file.path(), **report.data(found.progress, found.rows)})
+    else:
+        show(f"{report.progress(found.progress, found.rows, time.time(), look())}\nkept in {file.path()}")
+    note_mistaken(found)
+
+
+def every() -> Sequence[Any]:
+    """Return these tasks."""
+    return (list_, progress)
