@@ -179,8 +179,8 @@ def _change(old: Cluster, new: Cluster, log: Path, progress: Progress) -> None:
 
 def _step(old: Cluster, new: Cluster, keeper: Orders, progress: Progress) -> None:
     from lab import build, sync  # noqa: PLC0415 - they load netlink
-    from lab.kernel import rules  # noqa: PLC0415
-    from lab.plan import difference  # noqa: PLC0415
+    from lab.kernel import rules  # noqa: PLC0415 - as above
+    from lab.plan import difference  # noqa: PLC0415 - as above
 
     to_do = difference(old, new, nfacct=rules.nfacct_available())
     build.build(to_do.before, serve=partial(_serve, keeper), progress=progress)
@@ -196,8 +196,8 @@ def _step(old: Cluster, new: Cluster, keeper: Orders, progress: Progress) -> Non
 def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Progress) -> None:
     """Inside the capsule: make everything as `wanted` has it, whatever there is of it and of `other`."""
     from lab import build, sync  # noqa: PLC0415 - they load netlink
-    from lab.kernel import rules  # noqa: PLC0415
-    from lab.plan import mending  # noqa: PLC0415
+    from lab.kernel import rules  # noqa: PLC0415 - as above
+    from lab.plan import mending  # noqa: PLC0415 - as above
 
     ops = mending(wanted, other, nfacct=rules.nfacct_available())
     with orders.taken_at(log) as keeper:

@@ -182,8 +182,8 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Orde
 def _build(cluster: Cluster, orders: Orders, progress: Progress) -> None:
     """Inside the capsule: do the plan and see that every pod answers."""
     from lab import build, programs  # noqa: PLC0415 - only needed in there, while the keeper starts
-    from lab.kernel import rules  # noqa: PLC0415
-    from lab.plan import plan  # noqa: PLC0415
+    from lab.kernel import rules  # noqa: PLC0415 - as above
+    from lab.plan import plan  # noqa: PLC0415 - as above
 
     def serve(pods: Sequence[Listener]) -> None:
         orders.give(serve=[words(pod) for pod in pods])

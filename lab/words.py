@@ -45,7 +45,7 @@ def seconds(duration_s: float) -> str:
     for unit, size, below in (("ms", 0.001, 1.0), ("s", 1.0, 120.0), ("min", 60.0, 7200.0), ("h", 3600.0, 172_800.0)):
         if duration_s < below:
             number = duration_s / size
-            return f"{number:.1f} {unit}" if number < 10 and unit in {"ms", "s"} else f"{number:.0f} {unit}"  # noqa: PLR2004
+            return f"{number:.1f} {unit}" if number < 10 and unit in {"ms", "s"} else f"{number:.0f} {unit}"  # noqa: PLR2004 - two digits
     return f"{duration_s / 86_400:.0f} d"
 
 

@@ -75,5 +75,5 @@ def _process_of_its_own(words: tuple[str, ...], files: tuple[int, int, int]) -> 
                 task.help = texts  # invoke takes each option's explanation out when it first parses its arguments
 
 
-def _late(*_: Any) -> NoReturn:  # noqa: ANN401
+def _late(*_: Any) -> NoReturn:
     raise TimeoutError(f"a command took more than {TIMEOUT_S} s")

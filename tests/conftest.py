@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for_root = [item for item in items if item.get_closest_marker("root")]
         items[:] = [item for item in items if item not in for_root]
         config.hook.pytest_deselected(items=for_root)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what stands now: a child of a test would copy it, page by page, to look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

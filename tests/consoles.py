@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests import commandline
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
@@ -23,6 +28,8 @@ DOCUMENTS = (
     *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("topologies/*/README.md")),
 )
 FILE = re.compile(r"^```python\n(?P<text># (?P<name>\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
+PLAIN = re.compile(r"invoke( ([\w@%+=:,./-]+|'[^']*'))+")
+"""A line that starts one task and nothing else, in which a shell would replace nothing."""
 NOT_RUN = re.compile(r"<!-- not run: (?P<why>.+) -->")
 
 
@@ -184,13 +191,29 @@ def run(command: Command, folder: Path = ROOT) -> tuple[int, str]:
     return shell(command.text, folder)
 
 
+def quick(command: Command) -> tuple[int, str]:
+    """Do as `run` does; a task by itself in this process, without a new interpreter for each."""
+    if not PLAIN.fullmatch(command.text):
+        return run(command)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        done = commandline.run(*shlex.split(command.text)[1:], cwd=ROOT)
+    return done.returncode, _lines(done.stderr + done.stdout)  # into one pipe, what is not kept back comes first
+
+
+def environment() -> dict[str, str]:
+    """Return what the commands have in their environment: first of all this environment's programs."""
+    own = Path(sys.executable).parent
+    return {"PATH": f"{own}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+
+
 def shell(line: str, folder: Path = ROOT) -> tuple[int, str]:
     """Run a line in the checkout, with its environment's programs first, without a terminal."""
-    own = Path(sys.executable).parent
     done = subprocess.run(
-        ["bash", "-c", line],  # noqa: S607 - as on the reader's machine
+        ["bash", "-c", line],
         cwd=folder,
-        env={**os.environ, "PATH": f"{own}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"},
+        env=os.environ | environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -198,8 +221,12 @@ def shell(line: str, folder: Path = ROOT) -> tuple[int, str]:
         timeout=120,
         check=False,
     )
-    ended = done.stdout if done.stdout.endswith("\n") or not done.stdout else f"{done.stdout}\n"
-    return done.returncode, ended
+    return done.returncode, _lines(done.stdout)
+
+
+def _lines(output: str) -> str:
+    """Return an output with an end of its last line."""
+    return f"{output}\n" if output and not output.endswith("\n") else output
 
 
 def rewritten(document: str) -> str:

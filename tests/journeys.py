@@ -54,7 +54,7 @@ class Story:
     at: Hook | None = None
     steps: list[Step] = field(default_factory=list)
 
-    def add(self, kind: Any, **more: Any) -> Self:  # noqa: ANN401 - a Step's fields
+    def add(self, kind: Any, **more: Any) -> Self:
         """Tell one step; `after` and `mark_after` are what the packet looks like from then on."""
         shown = {"node": self.node, "before": self.packet, "after": self.packet, "mark_before": self.mark}
         step = Step(**{**shown, "kind": kind, "mark_after": self.mark, **more})
@@ -62,7 +62,7 @@ class Story:
         self.steps.append(step)
         return self
 
-    def tap(self, place: str, direction: Any, **more: Any) -> Self:  # noqa: ANN401 - a Literal
+    def tap(self, place: str, direction: Any, **more: Any) -> Self:
         """Tell that it was seen at `node/interface`; where it comes in it has no mark."""
         self.node, _, interface = place.partition("/")
         if direction == "in":
@@ -75,7 +75,7 @@ class Story:
         self.at = hook
         return self.add("hook", hook=hook, interface=iif, out_interface=oif)
 
-    def rule(self, table: str, chain: str, number: int, text: str, **more: Any) -> Self:  # noqa: ANN401 - a Step's
+    def rule(self, table: str, chain: str, number: int, text: str, **more: Any) -> Self:
         """Tell that a rule matched; what follows is the target that its text ends with."""
         target = text.rpartition("-j ")[2].split()[0]
         verdict = {
@@ -91,21 +91,29 @@ class Story:
         shown = Rule(text=text, place=f"{table} {chain}", statements=())
         return self.add("rule", **{**places, "rule": shown, "handle": 20 + number, "verdict": verdict, **more})
 
-    def policy(self, table: str, chain: Hook, verdict: str = "accept", **more: Any) -> Self:  # noqa: ANN401 - a Step's
+    def policy(self, table: str, chain: Hook, verdict: str = "accept", **more: Any) -> Self:
         """Tell how a base chain ended."""
         places = {"hook": chain, "family": "ip", "table": table, "chain": chain}
         return self.add("verdict", verdict=verdict, **{"matters": verdict == "drop", **places, **more})
 
-    def nat(self, destination: str = "", source: str = "", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - a Step's
+    def nat(self, destination: str = "", source: str = "", **more: Any) -> dict[str, Any]:
         """Return the fields of a step that rewrites one end (`address:port`)."""
         here = self.packet
         first = destination or f"{here.dst}:{here.dport}"
         second = source or f"{here.src}:{here.sport}"
         return {"after": way(f"{second} {first}"), **more}
 
-    def leg(self, role: Any, packet: str, end: End, *, times: int = 1) -> Leg:  # noqa: ANN401 - a Literal
+    def leg(self, role: Any, packet: str, end: End, *, times: int = 1) -> Leg:
         """Return what was told as one leg."""
         return Leg(role=role, packet=packet, steps=tuple(self.steps), end=end, times=times)
+
+    def from_pod(self, pod: str, node: str = "node-1") -> Self:
+        """Tell that the packet left a pod, and came in on its node."""
+        return self.tap(f"{pod}/eth0", "out").tap(f"{node}/veth-{pod}", "in")
+
+    def to_pod(self, pod: str, node: str = "node-1") -> Self:
+        """Tell that the packet left a node, and came in at its pod."""
+        return self.tap(f"{node}/veth-{pod}", "out").tap(f"{pod}/eth0", "in")
 
     # --- what many have in common ------------------------------------------------------------------------------------
 
@@ -185,7 +193,7 @@ class Story:
         text = '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully'
         return self.rule("nat", "KUBE-POSTROUTING", 3, text, moments=("masquerade",), **self.nat(source=source))
 
-    def translated_back(self, destination: str = "", source: str = "", **more: Any) -> Self:  # noqa: ANN401 - a Step's
+    def translated_back(self, destination: str = "", source: str = "", **more: Any) -> Self:
         """Tell what only shows as a change of addresses between two taps."""
         text = "by the entry of the request: addresses changed between two interfaces, and no rule was asked"
         moments = {"moments": ("reply-translated",), "observed": False, "text": text, "hook": self.at}
@@ -197,12 +205,18 @@ class Story:
         return self.add("conntrack", text=f"new entry: translates {what}", hook=self.at, matters=bool(translates))
 
 
+def _told(**more: Any) -> Journey:
+    """Return a journey in the lab of two nodes, of a TCP packet to the Service web unless `more` says otherwise."""
+    plain = {"protocol": "tcp", "tool": "iptables-nft", "names": NAMES, "nodes": ("node-1", "node-2"), "service": WEB}
+    return Journey(**{**plain, **more})
+
+
 def arrived(place: str) -> End:
     """Return the end of a packet that came to where it was sent."""
     return End(kind="delivered", node=place, why=f"came to a socket of {place}")
 
 
-def entry(node: str, original: str, reply: str, **more: Any) -> Flow:  # noqa: ANN401 - a Flow's fields
+def entry(node: str, original: str, reply: str, **more: Any) -> Flow:
     """Return a conntrack entry, answered unless `status` says otherwise."""
     status = frozenset({"confirmed", "seen_reply", "assured"})
     usual = {"protocol": "tcp", "status": status, "tcp_state": "TIME_WAIT", "timeout_s": 119, "id": 7}
@@ -232,22 +246,18 @@ def clusterip() -> Journey:
     there.rule("nat", "PREROUTING", 1, text, matters=False).policy("nat", "PREROUTING")
     there.add("route", text="10.244.2.2 dev cbr0", out_interface="cbr0", observed=False)
     there.forward("eth0", "cbr0").postrouting("cbr0").made()
-    there.tap("node-2/cbr0", "out", matters=False).tap("node-2/veth-web-2", "out").tap("web-2/eth0", "in")
+    there.tap("node-2/cbr0", "out", matters=False).to_pod("web-2", "node-2")
     back = Story(way("10.244.2.2:8080 10.244.1.3:37924"), time_ns=there.time_ns)
-    back.tap("web-2/eth0", "out").tap("node-2/veth-web-2", "in").hook("PREROUTING", "cbr0")
+    back.from_pod("web-2", "node-2").hook("PREROUTING", "cbr0")
     back.tap("node-2/cbr0", "in", matters=False).hook("FORWARD", "cbr0", "eth0").policy("filter", "FORWARD")
     back.hook("POSTROUTING", "", "eth0").tap("node-2/eth0", "out").tap("node-1/eth0", "in").hook("PREROUTING", "eth0")
     back.translated_back(source="10.96.0.10:80")
     back.hook("FORWARD", "eth0", "cbr0").policy("filter", "FORWARD").hook("POSTROUTING", "", "cbr0")
-    back.tap("node-1/cbr0", "out", matters=False).tap("node-1/veth-client-a", "out").tap("client-a/eth0", "in")
-    return Journey(
+    back.tap("node-1/cbr0", "out", matters=False).to_pod("client-a")
+    return _told(
         asker="client-a",
         goal="svc/web",
-        protocol="tcp",
         original=asks,
-        tool="iptables-nft",
-        names=NAMES,
-        nodes=("node-1", "node-2"),
         reply=Reply(
             status=200,
             pod="web-2",
@@ -260,7 +270,6 @@ def clusterip() -> Journey:
             there.leg("request", "tcp [S]", arrived("web-2")),
             back.leg("reply", "tcp [S.]", arrived("client-a")),
         ),
-        service=WEB,
         endpoint="web-2",
         flows=(
             entry("node-1", "10.244.1.3:37924 10.96.0.10:80", "10.244.2.2:8080 10.244.1.3:37924"),
@@ -272,7 +281,7 @@ def clusterip() -> Journey:
 def hairpin(*, port: bool = True) -> Journey:
     """A pod asks its own Service and is chosen itself; `port`: the bridge may send it back where it came from."""
     asks = way("10.244.1.2:57854 10.96.0.10:80")
-    there = Story(asks).tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in").hook("PREROUTING", "cbr0")
+    there = Story(asks).from_pod("web-1").hook("PREROUTING", "cbr0")
     there.to_service().choose(1, of=1).forward("cbr0", "cbr0").postrouting("cbr0", "10.244.1.1:7483").made(
         "destination", "source"
     )
@@ -280,34 +289,25 @@ def hairpin(*, port: bool = True) -> Journey:
         why = "the bridge cbr0 does not send a frame back out of veth-web-1, which it came in by: hairpin is off"
         end = End(kind="lost", node="node-1", why=why, observed=False)
         there.add("bridge", interface="veth-web-1", moments=("lost",), text=why, observed=False)
-        return Journey(
+        return _told(
             asker="web-1",
             goal="svc/web",
-            protocol="tcp",
             original=asks,
-            tool="iptables-nft",
-            names=NAMES,
-            nodes=("node-1", "node-2"),
             reply=Reply(error="timeout", local=(asks.src, asks.sport), latency_s=1.5),
             legs=(there.leg("request", "tcp [S]", end, times=2),),
-            service=WEB,
             endpoint="web-1",
         )
     there.add("bridge", interface="veth-web-1", out_interface="veth-web-1", moments=("hairpin",))
-    there.tap("node-1/veth-web-1", "out").tap("web-1/eth0", "in")
+    there.to_pod("web-1")
     back = Story(way("10.244.1.2:8080 10.244.1.1:7483"), time_ns=there.time_ns)
-    back.tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in").hook("PREROUTING", "cbr0")
+    back.from_pod("web-1").hook("PREROUTING", "cbr0")
     back.translated_back("10.244.1.2:57854", "10.96.0.10:80").hook("FORWARD", "cbr0", "cbr0")
     back.policy("filter", "FORWARD").hook("POSTROUTING", "", "cbr0")
-    back.tap("node-1/veth-web-1", "out").tap("web-1/eth0", "in")
-    return Journey(
+    back.to_pod("web-1")
+    return _told(
         asker="web-1",
         goal="svc/web",
-        protocol="tcp",
         original=asks,
-        tool="iptables-nft",
-        names=NAMES,
-        nodes=("node-1", "node-2"),
         reply=Reply(
             status=200,
             pod="web-1",
@@ -320,7 +320,6 @@ def hairpin(*, port: bool = True) -> Journey:
             there.leg("request", "tcp [S]", arrived("web-1")),
             back.leg("reply", "tcp [S.]", arrived("web-1")),
         ),
-        service=WEB,
         endpoint="web-1",
         flows=(entry("node-1", "10.244.1.2:57854 10.96.0.10:80", "10.244.1.2:8080 10.244.1.1:7483"),),
     )
@@ -348,22 +347,18 @@ def nodeport() -> Journey:
     there.tap("node-1/eth0", "out").tap("node-2/eth0", "in").hook("PREROUTING", "eth0")
     there.add("route", text="10.244.2.2 dev cbr0", out_interface="cbr0", observed=False)
     there.forward("eth0", "cbr0").postrouting("cbr0").made()
-    there.tap("node-2/veth-web-2", "out").tap("web-2/eth0", "in")
+    there.to_pod("web-2", "node-2")
     back = Story(way("10.244.2.2:8080 192.168.0.10:50281"), time_ns=there.time_ns)
-    back.tap("web-2/eth0", "out").tap("node-2/veth-web-2", "in").hook("PREROUTING", "cbr0")
+    back.from_pod("web-2", "node-2").hook("PREROUTING", "cbr0")
     back.hook("FORWARD", "cbr0", "eth0").policy("filter", "FORWARD").hook("POSTROUTING", "", "eth0")
     back.tap("node-2/eth0", "out").tap("node-1/eth0", "in").hook("PREROUTING", "eth0")
     back.translated_back("198.51.100.10:50984", "192.168.0.10:30080").hook("FORWARD", "eth0", "eth0")
     back.policy("filter", "FORWARD").hook("POSTROUTING", "", "eth0").tap("node-1/eth0", "out")
     back.tap("router/eth0", "in").tap("router/client", "out").tap("client/eth0", "in")
-    return Journey(
+    return _told(
         asker="client",
         goal="node-1",
-        protocol="tcp",
         original=asks,
-        tool="iptables-nft",
-        names=NAMES,
-        nodes=("node-1", "node-2"),
         reply=Reply(
             status=200,
             pod="web-2",
@@ -376,7 +371,6 @@ def nodeport() -> Journey:
             there.leg("request", "tcp [S]", arrived("web-2")),
             back.leg("reply", "tcp [S.]", arrived("client")),
         ),
-        service=WEB,
         endpoint="web-2",
         flows=(
             entry("node-1", "198.51.100.10:50984 192.168.0.10:30080", "10.244.2.2:8080 192.168.0.10:50281"),
@@ -385,7 +379,7 @@ def nodeport() -> Journey:
     )
 
 
-def _unanswered(journey: Journey, error: str, latency_s: float, **more: Any) -> Journey:  # noqa: ANN401 - its fields
+def _unanswered(journey: Journey, error: str, latency_s: float, **more: Any) -> Journey:
     asks = journey.original
     reply = Reply(error=error, local=(asks.src, asks.sport), latency_s=latency_s)
     return replace(journey, **{"reply": reply, "endpoint": "", "flows": (), **more})
@@ -394,7 +388,7 @@ def _unanswered(journey: Journey, error: str, latency_s: float, **more: Any) -> 
 def reject() -> Journey:
     """A Service without endpoints refuses: the node's rule answers by ICMP."""
     asks = way("10.244.1.3:40102 10.96.0.10:80")
-    there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
+    there = Story(asks).from_pod("client-a").hook("PREROUTING", "cbr0")
     text = '-m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
     there.rule("nat", "PREROUTING", 1, text, matters=False).policy("nat", "PREROUTING")
     there.add("route", text="10.96.0.10 via 192.168.0.1 dev eth0", out_interface="eth0", observed=False)
@@ -413,7 +407,7 @@ def reject() -> Journey:
     )
     back = Story(way("10.244.1.1:0 10.244.1.3:0"), time_ns=there.time_ns, node="node-1", mark=0)
     back.hook("OUTPUT", "", "cbr0").policy("filter", "OUTPUT").hook("POSTROUTING", "", "cbr0")
-    back.tap("node-1/veth-client-a", "out").tap("client-a/eth0", "in")
+    back.to_pod("client-a")
     legs = (
         there.leg("request", "tcp [S]", refused),
         back.leg("refusal", "icmp port unreachable", arrived("client-a")),
@@ -424,7 +418,7 @@ def reject() -> Journey:
 def drop() -> Journey:
     """A rule of somebody's drops the request behind the DNAT; the asker tries again and then gives up."""
     asks = way("10.244.1.3:40104 10.96.0.10:80")
-    there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
+    there = Story(asks).from_pod("client-a").hook("PREROUTING", "cbr0")
     there.to_service().choose(2)
     there.add("route", text="10.244.2.2 via 192.168.0.11 dev eth0", out_interface="eth0", observed=False)
     there.hook("FORWARD", "cbr0", "eth0")
@@ -452,7 +446,7 @@ def policy() -> Journey:
 def lost(*, known: bool = True) -> Journey:
     """The request leaves a hook and is not seen again; `known`: a counter of the kernel tells why."""
     asks = way("10.244.1.3:40106 10.244.2.2:8080")
-    there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
+    there = Story(asks).from_pod("client-a").hook("PREROUTING", "cbr0")
     there.tap("node-1/cbr0", "in", matters=False)
     if known:
         why = "no route to 10.244.2.2: IpInAddrErrors rose by 2"
@@ -471,15 +465,13 @@ def untranslated() -> Journey:
     """The reply takes a way on which nobody translates it back: the asker does not know it, and resets."""
     found = clusterip()
     asks = way("10.244.1.3:40108 10.96.0.10:80")
-    there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
-    there.to_service().choose(1).postrouting("cbr0").made("destination").tap("node-1/veth-web-1", "out").tap(
-        "web-1/eth0", "in"
-    )
+    there = Story(asks).from_pod("client-a").hook("PREROUTING", "cbr0")
+    there.to_service().choose(1).postrouting("cbr0").made("destination").to_pod("web-1")
     back = Story(way("10.244.1.2:8080 10.244.1.3:40108"), time_ns=there.time_ns)
-    back.tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in")
+    back.from_pod("web-1")
     text = "bridged without iptables: net.bridge.bridge-nf-call-iptables is 0"
     back.add("bridge", interface="veth-web-1", out_interface="veth-client-a", text=text, observed=False)
-    back.tap("node-1/veth-client-a", "out").tap("client-a/eth0", "in")
+    back.to_pod("client-a")
     why = "it came back untranslated: client-a asked 10.96.0.10:80, and knows nothing of 10.244.1.2:8080"
     end = End(kind="refused", node="client-a", why=why, observed=False)
     legs = (there.leg("request", "tcp [S]", arrived("web-1")), back.leg("reply", "tcp [S.]", end))
@@ -489,28 +481,26 @@ def untranslated() -> Journey:
 def untouched() -> Journey:
     """A pod asks another one on its node, by UDP, without any Service."""
     asks = way("10.244.1.3:40110 10.244.1.2:5353")
-    there = Story(asks).tap("client-a/eth0", "out").tap("node-1/veth-client-a", "in").hook("PREROUTING", "cbr0")
+    there = Story(asks).from_pod("client-a").hook("PREROUTING", "cbr0")
     there.policy("nat", "PREROUTING").forward("cbr0", "cbr0").postrouting("cbr0")
     there.made()
     there.add("bridge", interface="veth-client-a", out_interface="veth-web-1", matters=False)
-    there.tap("node-1/veth-web-1", "out").tap("web-1/eth0", "in")
-    back = Story(asks.inverse, time_ns=there.time_ns).tap("web-1/eth0", "out").tap("node-1/veth-web-1", "in")
+    there.to_pod("web-1")
+    back = Story(asks.inverse, time_ns=there.time_ns).from_pod("web-1")
     back.hook("PREROUTING", "cbr0").hook("FORWARD", "cbr0", "cbr0").policy("filter", "FORWARD")
-    back.hook("POSTROUTING", "", "cbr0").tap("node-1/veth-client-a", "out").tap("client-a/eth0", "in")
+    back.hook("POSTROUTING", "", "cbr0").to_pod("client-a")
     end = (asks.src, asks.sport)
-    return Journey(
+    return _told(
         asker="client-a",
         goal="web-1",
         protocol="udp",
         original=asks,
-        tool="iptables-nft",
-        names=NAMES,
-        nodes=("node-1", "node-2"),
         reply=Reply(pod="web-1", node="node-1", source=end, local=end, latency_s=0.0007),
         legs=(
             there.leg("request", "udp 5 bytes", arrived("web-1")),
             back.leg("reply", "udp 96 bytes", arrived("client-a")),
         ),
+        service="",
         endpoint="",
         flows=(
             entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.model.ruleset import Ruleset, TableName
+from lab.model.ruleset import Chain, Ruleset, TableName
 from lab.model.service import ServiceUnit
 from lab.proxy.config import ProxyConfig
 from lab.proxy.iptables import render
@@ -22,3 +22,8 @@ def rules(ruleset: Ruleset, table: TableName, name: str) -> list[str]:
     chain = ruleset.chain(table, name)
     assert chain is not None, f"no chain {name} in {table}"
     return list(chain.rules)
+
+
+def chains_of(ruleset: Ruleset, owner: str = "default/web") -> list[Chain]:
+    """Return a Service's own chains."""
+    return [chain for _, chain in ruleset.chains() if chain.owner == owner]

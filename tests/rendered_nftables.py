@@ -26,7 +26,7 @@ EVERYWHERE = units.web(node_port=30080, external_ips=(ip_address("198.51.100.7")
 LOCAL = replace(EVERYWHERE, external_local=True)
 
 
-def rendered(*service_ports: ServiceUnit, config: ProxyConfig = CONFIG, **more: Any) -> NftRuleset:  # noqa: ANN401
+def rendered(*service_ports: ServiceUnit, config: ProxyConfig = CONFIG, **more: Any) -> NftRuleset:
     return render(service_ports or (units.WEB,), config, **more)
 
 
@@ -51,4 +51,4 @@ def affinities(ruleset: NftRuleset) -> list[NftSet]:
 
 def own(ruleset: NftRuleset, owner: str = "default/web") -> list[str]:
     """Return the names of a Service's own chains."""
-    return [chain.name for chain in ruleset.chains_of(owner)]
+    return [chain.name for chain in ruleset.chains if chain.owner == owner]

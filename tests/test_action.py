@@ -33,7 +33,7 @@ def run_step(name: str, folder: Path, *, script: str = "", **env: str) -> tuple[
     file.write_text(script or SCRIPTS[name])
     settings = {"PATH": f"{folder}:/usr/bin:/bin", "RUNNER_TEMP": str(folder), **env}
     done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)],  # noqa: S607 - the machine's own
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)],
         env=settings,
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from lab.model.address import FAMILIES
 from lab.model.cluster import Cluster, node_addresses, pod_addresses
 from lab.model.kubernetes import EndpointSlice, Pod, Service
 from lab.model.lab import Mode
-from lab.model.ops import Address, Neighbour, Route
+from lab.model.ops import Address, Neighbour, Route, Veth
 from lab.parse import cluster_files, saved
 from lab.parse.files import data_of
 from lab.plan import plan
@@ -232,7 +232,7 @@ def test_nodes_of_several_subnets_reach_each_other_at_once() -> None:
     }
     assert {("cp-1", "10.1.1.21/32"), ("cp-1", "10.1.2.23/32"), ("worker-3", "10.1.0.10/32")} <= near
     assert {op.link for op in ops if isinstance(op, Neighbour) and str(op.address) == "10.1.2.23"} == {"eth0"}
-    indexes = [op.index for op in ops if type(op).__name__ == "Veth" and op.netns == ""]  # type: ignore[union-attr]
+    indexes = [op.index for op in ops if isinstance(op, Veth) and op.netns == ""]
     assert len(set(indexes)) == len(indexes)
 
 

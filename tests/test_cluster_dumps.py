@@ -270,7 +270,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(VALUES, max_size=3), st.booleans())
-def test_the_quick_reader_says_what_the_careful_one_says_or_nothing(values: list[Any], flow: bool) -> None:  # noqa: FBT001
+def test_the_quick_reader_says_what_the_careful_one_says_or_nothing(values: list[Any], flow: bool) -> None:
     text = yaml.safe_dump_all(values, default_flow_style=flow, allow_unicode=True)
     quickly = quick.values(text)
     try:

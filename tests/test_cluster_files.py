@@ -20,13 +20,13 @@ from lab.parse.cluster_files import ClusterFiles, read
 CASES = Path(__file__).parent / "golden" / "kube-proxy"
 
 
-def a_service(**spec: Any) -> dict[str, Any]:  # noqa: ANN401
+def a_service(**spec: Any) -> dict[str, Any]:
     ports = [{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]
     fields = {"clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"], "ipFamilies": ["IPv4"], "ports": ports}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {**fields, **spec}}
 
 
-def a_slice(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def a_slice(**fields: Any) -> dict[str, Any]:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -54,7 +54,7 @@ WAYS = pytest.mark.parametrize("write", [as_json, as_yaml], ids=["json", "yaml"]
 Write = Callable[..., bytes]
 
 
-def plain(found: ClusterFiles) -> Any:  # noqa: ANN401
+def plain(found: ClusterFiles) -> Any:
     return msgspec.to_builtins([found.nodes, found.services, found.slices, found.service_cidrs], enc_hook=str)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lab.model.flow import Flow
 
 
-def entry(**changed: Any) -> conntrack.Entry:  # noqa: ANN401 - any field of an entry
+def entry(**changed: Any) -> conntrack.Entry:
     plain: Any = {
         "protocol": 6,
         "original": ("10.244.1.2", "10.96.0.10", 40212, 80),
@@ -25,10 +25,11 @@ def entry(**changed: Any) -> conntrack.Entry:  # noqa: ANN401 - any field of an 
         "id": 123,
         "counted": None,
     }
-    return plain | changed  # type: ignore[no-any-return]
+    found: conntrack.Entry = plain | changed
+    return found
 
 
-def read(**changed: Any) -> Flow:  # noqa: ANN401 - as above
+def read(**changed: Any) -> Flow:
     (flow,) = conntrack.flows("node-1", [entry(**changed)])
     return flow
 

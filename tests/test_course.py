@@ -53,7 +53,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def attempt(root: Path, name: str, **fields: Any) -> Attempt:  # noqa: ANN401
+def attempt(root: Path, name: str, **fields: Any) -> Attempt:
     place = str(root / "01-chapter" / name)
     given = {"seed": 1, "lab": "exercise", "since": 100.0, "touched": 100.0, "built": 99.0, **fields}
     return Attempt(exercise=name, folder=str(root), place=place, **given)

@@ -250,7 +250,7 @@ def test_an_error_in_the_change_changes_nothing(kept: Path) -> None:
     file.change(lambda _: begun())
     before = kept.read_bytes()
     with pytest.raises(ZeroDivisionError):
-        file.change(lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+        file.change(lambda _: 1 / 0)  # type: ignore[arg-type, return-value] # it returns nothing
     assert kept.read_bytes() == before
 
 

@@ -101,7 +101,7 @@ def test_an_endpoints_own_translation_is_no_second_choice() -> None:
     assert deeds.share_of(found(NFT, "endpoint-1", 1), "", AFTER, service="default/a") == (False, None)
 
 
-def event(**more: Any) -> Event:  # noqa: ANN401 - an Event's fields
+def event(**more: Any) -> Event:
     return Event(**{"netns": "n", "id": 1, "family": "ip", "table": "nat", "chain": "M", "kind": "rule", **more})
 
 
@@ -118,7 +118,7 @@ def marking(text: str) -> Found:
         ({"mark": None}, None, (None, None)),
     ],
 )
-def test_what_a_trace_leaves_out_of_a_mark_the_rule_tells(told: dict[str, Any], known: int | None, marks: Any) -> None:  # noqa: ANN401
+def test_what_a_trace_leaves_out_of_a_mark_the_rule_tells(told: dict[str, Any], known: int | None, marks: Any) -> None:
     rule = marking("-j MARK --set-xmark 0x4000/0x4000").rule
     assert deeds.marks(event(**told), rule, known) == marks
 
@@ -133,7 +133,7 @@ def test_a_listing_that_cannot_be_read_leaves_the_events_without_rules() -> None
     assert Book([listing]).find(event(handle=5)) == Found()
 
 
-def seen(hook: Any, ttl: int, iif: str = "", oif: str = "") -> Pass:  # noqa: ANN401 - a Hook
+def seen(hook: Any, ttl: int, iif: str = "", oif: str = "") -> Pass:
     packet = Packet(protocol="tcp", source=CLIENT, destination=POD, ttl=ttl, identity=b"1")
     return Pass("n", hook, (event(packet=packet, iif=iif, oif=oif),))
 
@@ -163,7 +163,7 @@ def test_of_a_packet_in_a_circle_the_hooks_of_each_round_are_between_the_interfa
     assert found == ["in", "PREROUTING", "FORWARD", "POSTROUTING", "out"] * 9
 
 
-def lost(**more: Any) -> Evidence:  # noqa: ANN401 - an Evidence's fields
+def lost(**more: Any) -> Evidence:
     """Return evidence of a packet that node-2 let come in, and that was seen no more."""
     evidence = recorded("fault-rp-filter")
     return replace(evidence, **{"risen": {}, "routes": (), **more})
@@ -209,7 +209,7 @@ def test_a_packet_larger_than_the_tunnel_is_said_to_be() -> None:
     assert journey.legs[-1].end.why == "it has 1500 bytes, and eth0 takes 1450"
 
 
-def cut_at_node_1(**of_eth0: Any) -> Evidence:  # noqa: ANN401 - a Link's fields
+def cut_at_node_1(**of_eth0: Any) -> Evidence:
     """Return evidence of a packet that left node-1 and came nowhere; `of_eth0`: what node-2's interface was like."""
     evidence = recorded("clusterip-other-node-nft")
     asks = {one.id for one in evidence.events if one.packet is not None and "[S]" in one.packet.info}

@@ -30,7 +30,7 @@ RESOLVED = Resolved(
 )
 
 
-def expect(**fields: Any) -> Expectation:  # noqa: ANN401 - the fields of an expectation, as in YAML
+def expect(**fields: Any) -> Expectation:
     return msgspec.convert({"it": "it holds", "from": "client-a", "to": "svc/web", **fields}, Expectation)
 
 
@@ -150,7 +150,7 @@ def test_no_reply_leaves_an_unanswered_flow_or_none() -> None:
         ("web-2", False, False, "no DNAT: svc/web 10.96.0.10:80"),
     ],
 )
-def test_dnat_is_read_from_the_tuples(wanted: bool | str, made: bool, holds: bool, observed: str) -> None:  # noqa: FBT001
+def test_dnat_is_read_from_the_tuples(wanted: bool | str, made: bool, holds: bool, observed: str) -> None:
     finding = judged(expect(flow={"node": "node-1", "dnat": wanted}), flows=(flow(dnat=made),))["DNAT on node-1"]
     assert (finding.holds, finding.observed) == (holds, observed)
 
@@ -167,13 +167,13 @@ def test_dnat_is_read_from_the_tuples(wanted: bool | str, made: bool, holds: boo
         ("client-a", False, False, "no SNAT: client-a 10.244.1.2:40212"),
     ],
 )
-def test_snat_is_read_from_the_tuples(wanted: bool | str, made: bool, holds: bool, observed: str) -> None:  # noqa: FBT001
+def test_snat_is_read_from_the_tuples(wanted: bool | str, made: bool, holds: bool, observed: str) -> None:
     finding = judged(expect(flow={"node": "node-1", "snat": wanted}), flows=(flow(snat=made),))["SNAT on node-1"]
     assert (finding.holds, finding.observed) == (holds, observed)
 
 
 @pytest.mark.parametrize(("wanted", "text"), [(True, "DNAT"), (False, "no DNAT"), ("web-1", "DNAT to web-1")])
-def test_a_translation_is_expected_in_words(wanted: bool | str, text: str) -> None:  # noqa: FBT001
+def test_a_translation_is_expected_in_words(wanted: bool | str, text: str) -> None:
     assert judged(expect(flow={"node": "node-1", "dnat": wanted}))["DNAT on node-1"].expected == text
 
 
@@ -200,7 +200,7 @@ def test_equal_shares_are_asked_for_by_as_many_requests_as_the_bound_needs() -> 
 @pytest.mark.parametrize(
     ("first", "holds"), [(47, True), (24, True), (71, True), (23, False), (72, False), (95, False)]
 )
-def test_shares_hold_within_the_fair_bounds(first: int, holds: bool) -> None:  # noqa: FBT001
+def test_shares_hold_within_the_fair_bounds(first: int, holds: bool) -> None:
     replies = [reply("web-1")] * first + [reply("web-2")] * (95 - first)
     finding = only(judged(expect(shares="equal"), *replies))
     assert finding.holds == holds
@@ -237,9 +237,9 @@ def test_names_are_those_that_have_to_be_resolved_once_each() -> None:
     assert judge.names(expect()) == ()
 
 
-def cluster(*, mode: str = "", iptables: str = "nft", **network: str) -> Cluster:
-    spec = LabSpec(network=Network(**network), iptables=iptables)  # type: ignore[arg-type]
-    proxy = KubeProxyConfiguration(mode=mode)  # type: ignore[arg-type]
+def cluster(*, mode: Any = "", iptables: Any = "nft", **network: Any) -> Cluster:
+    spec = LabSpec(network=Network(**network), iptables=iptables)
+    proxy = KubeProxyConfiguration(mode=mode)
     return Cluster(lab=Lab(metadata=LabMeta(name="x"), spec=spec), proxy=proxy)
 
 
@@ -266,7 +266,7 @@ def cluster(*, mode: str = "", iptables: str = "nft", **network: str) -> Cluster
 def test_when_names_the_labs_that_an_expectation_is_for(
     when: dict[str, str],
     lab: dict[str, str],
-    applies: bool,  # noqa: FBT001
+    applies: bool,
 ) -> None:
     assert judge.applies(expect(when=when), cluster(**lab)) == applies
 

@@ -19,14 +19,14 @@ from .test_judge import expect
 MASQUERADED = journeys.hairpin()
 
 
-def judged(journey: Journey, /, *, lost: str = "", **expected: Any) -> dict[str, Finding]:  # noqa: ANN401 - as in YAML
+def judged(journey: Journey, /, *, lost: str = "", **expected: Any) -> dict[str, Finding]:
     seen = Observation(replies=(journey.reply,), journey=journey, lost=lost)
     findings = judge.judge(expect(**expected), seen, Resolved())
     assert len({finding.what for finding in findings}) == len(findings)
     return {finding.what: finding for finding in findings}
 
 
-def only(journey: Journey, /, *, lost: str = "", **expected: Any) -> Finding:  # noqa: ANN401 - as in YAML
+def only(journey: Journey, /, *, lost: str = "", **expected: Any) -> Finding:
     (finding,) = judged(journey, lost=lost, **expected).values()
     return finding
 
@@ -50,7 +50,7 @@ def test_a_journey_shows_the_moments_that_are_expected_and_where_they_were() -> 
         (["masquerade"], False),
     ],
 )
-def test_moments_hold_in_their_order_at_their_places(expected: list[str], holds: bool) -> None:  # noqa: FBT001
+def test_moments_hold_in_their_order_at_their_places(expected: list[str], holds: bool) -> None:
     assert only(journeys.clusterip(), journey=expected).holds == holds
 
 
@@ -63,7 +63,7 @@ def test_moments_hold_in_their_order_at_their_places(expected: list[str], holds:
         (["dnat on node-2"], True),
     ],
 )
-def test_moments_that_must_not_be_there_are_looked_for_in_all_legs(excluded: list[str], holds: bool) -> None:  # noqa: FBT001
+def test_moments_that_must_not_be_there_are_looked_for_in_all_legs(excluded: list[str], holds: bool) -> None:
     finding = only(journeys.clusterip(), journey={"without": excluded})
     assert (finding.what, finding.expected, finding.holds) == ("journey without", " or ".join(excluded), holds)
 
@@ -72,7 +72,7 @@ def test_moments_that_must_not_be_there_are_looked_for_in_all_legs(excluded: lis
     ("via", "holds"),
     [(["node-1", "node-2"], True), (["node-1"], False), (["node-2"], False), (["node-2", "node-1"], False)],
 )
-def test_the_request_came_by_exactly_these_nodes_and_the_reply_is_not_asked(via: list[str], holds: bool) -> None:  # noqa: FBT001
+def test_the_request_came_by_exactly_these_nodes_and_the_reply_is_not_asked(via: list[str], holds: bool) -> None:
     finding = only(replace(journeys.clusterip(), nodes=("node-1", "node-2")), journey={"via": via})
     assert (finding.what, finding.observed, finding.holds) == ("journey via", "node-1, node-2", holds)
 
@@ -91,7 +91,7 @@ def test_the_request_came_by_exactly_these_nodes_and_the_reply_is_not_asked(via:
         (journeys.untranslated(), "delivered", True),  # the reply's end is its own
     ],
 )
-def test_the_end_is_what_became_of_the_request(journey: Journey, end: str, holds: bool) -> None:  # noqa: FBT001
+def test_the_end_is_what_became_of_the_request(journey: Journey, end: str, holds: bool) -> None:
     finding = only(journey, journey={"end": end})
     request = journey.legs[0].end
     assert (finding.what, finding.expected, finding.holds) == ("journey end", end, holds)

@@ -21,7 +21,7 @@ REPLY = Reply(status=200, pod="web-1", local=(CLIENT, 40000), source=(CLIENT, 40
 RESOLVED = Resolved(endpoints=("web-1", "web-2"))
 
 
-def only(observation: Observation, **expected: Any) -> Finding:  # noqa: ANN401 - fields as in YAML
+def only(observation: Observation, **expected: Any) -> Finding:
     (finding,) = judge.judge(expect(**expected), observation, RESOLVED)
     return finding
 

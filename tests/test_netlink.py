@@ -29,7 +29,7 @@ INDEXES = st.integers(min_value=1, max_value=2**31 - 1)
 ENDS = st.builds(End, name=NAMES, index=INDEXES, mac=MACS)
 
 
-def packed(message: Any, attributes: list[tuple[str, Any]], **head: int) -> bytes:  # noqa: ANN401 - pyroute2's
+def packed(message: Any, attributes: list[tuple[str, Any]], **head: int) -> bytes:
     """Encode with pyroute2 and return what follows the netlink header."""
     message["attrs"] = attributes
     for key, value in head.items():

@@ -1,4 +1,4 @@
-"""An nftables ruleset is printed as nft reads it, and knows whose chains and sets are whose."""
+"""An nftables ruleset is printed as nft reads it, and its chains and sets are found by their names."""
 
 from __future__ import annotations
 
@@ -47,11 +47,6 @@ def test_a_table_is_printed_with_its_sets_before_its_chains() -> None:
         "\t}\n"
         "}\n"
     )
-
-
-def test_a_services_chains_are_found_by_its_name() -> None:
-    assert list(RULESET.chains_of("default/web")) == [OWN]
-    assert list(RULESET.chains_of("default/other")) == []
 
 
 def test_a_chain_and_a_set_are_found_by_their_names() -> None:

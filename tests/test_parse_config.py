@@ -87,7 +87,7 @@ winkernel:
 """
 
 
-def configured(**fields: Any) -> str:  # noqa: ANN401
+def configured(**fields: Any) -> str:
     return yaml.safe_dump({**HEAD, **fields})
 
 

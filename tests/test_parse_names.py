@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from lab.parse import names
@@ -19,6 +21,8 @@ L63, L64 = "a" * 63, "a" * 64
         (names.label_value, ["", "a", "A_b.c-d", L63], ["a b", "-a", "a\n", L64]),
     ],
 )
-def test_names_are_judged_as_the_api_server_judges_them(rule: object, good: list[str], bad: list[str]) -> None:
-    assert [name for name in good if rule(name)] == []  # type: ignore[operator]
-    assert [name for name in bad if not rule(name)] == []  # type: ignore[operator]
+def test_names_are_judged_as_the_api_server_judges_them(
+    rule: Callable[[str], object], good: list[str], bad: list[str]
+) -> None:
+    assert [name for name in good if rule(name)] == []
+    assert [name for name in bad if not rule(name)] == []

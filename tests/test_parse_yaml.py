@@ -11,7 +11,7 @@ from lab.errors import TopologyError
 from lab.parse.yaml import documents, plain
 
 
-def one(text: str) -> Any:  # noqa: ANN401 - YAML is what it is
+def one(text: str) -> Any:
     (document,), spots = documents(text, "x.yaml")
     assert spots == []
     return document.value

@@ -183,7 +183,7 @@ def test_lines_that_nothing_came_by_are_told_apart() -> None:
 
 
 def test_a_page_lights_a_chain_with_the_whole_way_to_it_and_on() -> None:
-    root = ET.fromstring(chains.svg(forests(2)))  # noqa: S314 - ours
+    root = ET.fromstring(chains.svg(forests(2)))
     cards = {
         one.attrib["data-key"]: set(one.attrib["data-of"].split()) for one in root.iter() if "data-key" in one.attrib
     }

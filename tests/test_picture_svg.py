@@ -24,9 +24,7 @@ def drawn(*children: svg.Element) -> str:
 
 @given(ANYTHING)
 def test_any_text_stays_text(text: str) -> None:
-    root = ET.fromstring(  # noqa: S314 - ours
-        drawn(svg.label(10, 20, text, "note"), svg.group(title=text, data_of=text))
-    )
+    root = ET.fromstring(drawn(svg.label(10, 20, text, "note"), svg.group(title=text, data_of=text)))
     (words,) = root.iter(f"{SVG}text")
     assert list(words) == []
     shown = "".join(one if one.isprintable() or one in "\t\n" else "?" for one in text)

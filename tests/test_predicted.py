@@ -37,7 +37,7 @@ ASKS = walk.Packet(source=POD, source_port=40000, destination=VIP, destination_p
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
-def rules(mode: Mode = "iptables", **spec: Any) -> tuple[str, tuple[Table, ...]]:  # noqa: ANN401 - a Service's
+def rules(mode: Mode = "iptables", **spec: Any) -> tuple[str, tuple[Table, ...]]:
     """Return node-1's rules for one Service with an endpoint here and one there, as text too."""
     found = objects(**spec)
     made = render(found.services, found.slices, found.nodes, KubeProxyConfiguration(), "ipv4", node="node-1", mode=mode)
@@ -85,7 +85,7 @@ def told(way: walk.Way, end: End | None = None) -> Journey:
     )
 
 
-def _step(step: walk.Step | None, before: walk.Packet, after: walk.Packet, **fields: Any) -> Step:  # noqa: ANN401
+def _step(step: walk.Step | None, before: walk.Packet, after: walk.Packet, **fields: Any) -> Step:
     hook = None if step is None or step.hook == "ROUTING" else step.hook
     marks: dict[str, Any] = {"mark_before": before.mark, "mark_after": after.mark}
     return Step(node="node-1", before=seen(before), after=seen(after), hook=hook, **marks, **fields)
@@ -96,7 +96,7 @@ def altered(found: Journey, change: Callable[[list[Step]], list[Step]]) -> Journ
     return replace(found, legs=(replace(leg, steps=tuple(change(list(leg.steps)))),))
 
 
-def compared(found: Journey, tables: tuple[Table, ...], **more: Any) -> Compared:  # noqa: ANN401 - a Vantage's fields
+def compared(found: Journey, tables: tuple[Table, ...], **more: Any) -> Compared:
     return compare(found, {"node-1": tables}, {"node-1": replace(HERE, in_interface="", out_interface="", **more)})
 
 
@@ -108,7 +108,7 @@ def differences(found: Compared) -> list[str]:
     ]
 
 
-def first(mode: Mode = "iptables", **spec: Any) -> tuple[walk.Way, tuple[Table, ...]]:  # noqa: ANN401 - a Service's
+def first(mode: Mode = "iptables", **spec: Any) -> tuple[walk.Way, tuple[Table, ...]]:
     """Return the way that leads to the endpoint elsewhere."""
     _, tables = rules(mode, **spec)
     ways = explain(tables, ASKS, HERE, every=True).ways
@@ -142,7 +142,7 @@ def test_a_rule_that_the_kernel_did_not_show_is_a_difference_at_its_place(mode: 
     shown = [number for number, step in enumerate(whole.steps) if step.kind == "rule"]
     for number in shown:
         gone = whole.steps[number]
-        found = compared(altered(whole, lambda steps, at=number: steps[:at] + steps[at + 1 :]), tables)  # type: ignore[misc]
+        found = compared(altered(whole, lambda steps, at=number: steps[:at] + steps[at + 1 :]), tables)  # type: ignore[misc] # a lambda
         assert differences(found)[0] == f"{gone.chain} {gone.number}: the kernel did not show it"
 
 
@@ -265,7 +265,7 @@ def test_only_the_first_visit_to_a_node_is_compared() -> None:
     elsewhere = [replace(last, node="router"), replace(whole.steps[0], node="node-1")]
     hook = next(step for step in whole.steps if step.kind == "hook")
     for gap in (elsewhere, []):
-        again = altered(whole, lambda steps, gap=gap: [*steps[:-1], *gap, hook, last])  # type: ignore[misc]
+        again = altered(whole, lambda steps, gap=gap: [*steps[:-1], *gap, hook, last])  # type: ignore[misc] # a lambda
         found = compared(again, tables)
         assert (len(found.visits), found.agrees) == (1, True)
         assert found.notes[0] == "it came to node-1 1 time more: compared is the first time alone"
@@ -277,7 +277,7 @@ def test_a_packet_that_the_rules_let_pass_and_that_is_dropped_is_a_difference_at
     assert differences(found) == ["end: expected delivered, it was dropped"]
 
 
-def evidence(mode: Mode, **more: Any) -> tuple[Evidence, walk.Way]:  # noqa: ANN401 - an Evidence's fields
+def evidence(mode: Mode, **more: Any) -> tuple[Evidence, walk.Way]:
     text, tables = rules(mode)
     way = explain(tables, ASKS, HERE, every=True).ways[0]
     tool: Any = "nft" if mode == "nftables" else "iptables-nft"
@@ -323,7 +323,7 @@ COMMIT
 
 
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-def test_a_rule_of_a_table_that_stayed_silent_is_reported(tool: Any) -> None:  # noqa: ANN401 - a literal's values
+def test_a_rule_of_a_table_that_stayed_silent_is_reported(tool: Any) -> None:
     given, way = evidence("iptables", whole=frozenset({"node-1"}))
     silent = replace(given, listings=(*given.listings, Listing(netns="node-1", tool=tool, family="ipv4", text=SILENT)))
     found = predicted(told(way), silent)

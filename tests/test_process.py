@@ -31,5 +31,5 @@ def test_what_cleans_up_after_an_interruption_is_not_interrupted(first: str, num
 
 def test_an_ignored_signal_stays_ignored() -> None:
     script = "from lab.cli import process; process.settle(); import os; os.kill(os.getpid(), 1); print('here')"
-    done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S607 - whichever nohup(1) there is
+    done = subprocess.run(["nohup", sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "here" in done.stdout

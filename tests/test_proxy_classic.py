@@ -17,7 +17,7 @@ from lab.proxy.classic import render
 from lab.proxy.config import ProxyConfig
 from lab.proxy.iptables import LARGE_CLUSTER
 from lab.proxy.node import node_rules, node_sysctls
-from tests.rendered_iptables import COMMENT, HASH, SEP_HERE, SEP_THERE, rules
+from tests.rendered_iptables import COMMENT, HASH, SEP_HERE, SEP_THERE, chains_of, rules
 from tests.units import CONFIG, HERE, THERE, VIPS, WEB
 
 LOCAL = "-m addrtype --src-type LOCAL"
@@ -26,7 +26,7 @@ REJECT = "-j REJECT --reject-with icmp-port-unreachable"
 VIP = VIPS[0]
 
 
-def rendered(config: ProxyConfig = CONFIG, **changes: Any) -> Ruleset:  # noqa: ANN401
+def rendered(config: ProxyConfig = CONFIG, **changes: Any) -> Ruleset:
     return render([replace(WEB, **changes)], config)
 
 
@@ -187,13 +187,13 @@ def test_without_endpoints_everything_is_refused() -> None:
         *[f"-d 203.0.113.11/32 {none} -m tcp --dport 80 {REJECT}"] * 2,
         f"{none} -m addrtype --dst-type LOCAL -m tcp --dport 30080 {REJECT}",
     ]
-    assert not list(ruleset.chains_of("default/web"))
+    assert not chains_of(ruleset)
 
 
 def test_an_address_counts_once_and_this_nodes_before_others() -> None:
     away, again = replace(HERE, node="node-2"), replace(HERE, port=9090)
     ruleset = rendered(node_port=30080, external_local=True, endpoints=(away, again, THERE))
-    last = [chain.rules[-1].rsplit(" ", 1)[1] for _, chain in ruleset.chains_of("default/web")]
+    last = [chain.rules[-1].rsplit(" ", 1)[1] for chain in chains_of(ruleset)]
     assert last == [SEP_THERE, "KUBE-SEP-SCAED2JUNAPY7G7G", "10.244.1.2:9090", "10.244.2.2:8080"]
 
 
@@ -282,7 +282,7 @@ def test_octopus_has_the_chains_of_the_published_example(release: str) -> None:
     cluster = catalogue.choose("octopus", release=release).cluster
     ruleset, _ = node_rules(cluster, "node-1")
     assert isinstance(ruleset, Ruleset)
-    own = [chain for _, chain in ruleset.chains_of("octopus/octopus-web")]
+    own = chains_of(ruleset, "octopus/octopus-web")
     assert [chain.name for chain in own] == [
         "KUBE-SVC-A5DEC2RXT22GYINZ",
         "KUBE-SEP-F73MGWMXW3QO5EYA",

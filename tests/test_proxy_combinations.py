@@ -50,7 +50,7 @@ DRAINING = k8s.EndpointConditions(ready=False, serving=True, terminating=True)
 GONE = k8s.EndpointConditions(ready=False, serving=False, terminating=True)
 
 
-def addresses(*texts: str) -> Any:  # noqa: ANN401
+def addresses(*texts: str) -> Any:
     return tuple(map(ip_address, texts))
 
 
@@ -66,7 +66,7 @@ def on(node: int, conditions: k8s.EndpointConditions = READY, of: k8s.EndpointHi
     return {"node_name": f"node-{node}", "conditions": conditions, "hints": of}
 
 
-def a_slice(family: Any, endpoints: tuple[dict[str, Any], ...]) -> k8s.EndpointSlice:  # noqa: ANN401
+def a_slice(family: Any, endpoints: tuple[dict[str, Any], ...]) -> k8s.EndpointSlice:
     return k8s.EndpointSlice(
         metadata=k8s.ObjectMeta(name=f"web-{family.lower()}", labels={"kubernetes.io/service-name": "web"}),
         address_type=family,

@@ -41,7 +41,7 @@ def configured(
     *,
     nodes: tuple[k8s.Node, ...] = (NODE,),
     mode: Mode = "iptables",
-    **fields: Any,  # noqa: ANN401 - any field of the configuration
+    **fields: Any,
 ) -> ProxyConfig:
     settings = KubeProxyConfiguration(**{"hostname_override": "node-1", **fields})
     return configure(settings, nodes, family, mode=mode)
@@ -101,7 +101,7 @@ def test_a_node_that_is_not_there_is_loopback() -> None:
 
 def test_bind_address_overrides_the_address_of_its_family() -> None:
     assert configured(bind_address="10.9.9.9").address == ip_address("10.9.9.9")
-    assert configured(bind_address="0.0.0.0").address == ip_address("192.168.0.10")  # noqa: S104
+    assert configured(bind_address="0.0.0.0").address == ip_address("192.168.0.10")  # noqa: S104 - no socket
     assert configured("ipv6", nodes=(DUAL,), bind_address="10.9.9.9").address == ip_address("fd00::10")
 
 
@@ -134,7 +134,7 @@ def test_node_port_addresses_limit_their_family_and_localhost(
     texts: tuple[str, ...] | None,
     family: Family,
     networks: tuple[str, ...],
-    localhost: bool,  # noqa: FBT001
+    localhost: bool,
 ) -> None:
     config = configured(family, node_port_addresses=texts)
     assert tuple(map(str, config.node_port_networks)) == networks

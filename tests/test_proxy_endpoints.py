@@ -96,7 +96,7 @@ def test_without_a_zone_zone_hints_do_not_count() -> None:
         (["s us", "t them"], [], False),
     ],
 )
-def test_internal_policy_local_knows_only_this_node(words: list[str], local: list[int], has_endpoints: bool) -> None:  # noqa: FBT001
+def test_internal_policy_local_knows_only_this_node(words: list[str], local: list[int], has_endpoints: bool) -> None:
     found = chosen(*words, policy="int")
     assert last(found.local) == last(found.reachable) == local
     assert found.cluster == ()  # nothing leads elsewhere

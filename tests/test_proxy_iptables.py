@@ -9,7 +9,7 @@ import pytest
 
 from lab.model.ruleset import Ruleset
 from lab.proxy.iptables import LARGE_CLUSTER
-from tests.rendered_iptables import COMMENT, HASH, SEP_HERE, SEP_THERE, rendered, rules
+from tests.rendered_iptables import COMMENT, HASH, SEP_HERE, SEP_THERE, chains_of, rendered, rules
 from tests.units import CONFIG, HERE, RANGES, THERE, VIPS, web
 
 
@@ -42,7 +42,7 @@ def test_ranges_without_a_load_balancer_and_a_load_balancer_without_ranges_need_
 
 def test_ranges_without_endpoints_refuse_everybody() -> None:
     ruleset = rendered(web(load_balancer_ips=VIPS, source_ranges=RANGES, endpoints=()))
-    assert not [chain for _, chain in ruleset.chains_of("default/web")]
+    assert not chains_of(ruleset)
     assert rules(ruleset, "filter", "KUBE-PROXY-FIREWALL") == []
     reject = '" -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable'
     assert rules(ruleset, "filter", "KUBE-EXTERNAL-SERVICES") == [
@@ -116,7 +116,7 @@ def test_internal_policy_local_without_a_local_endpoint_drops() -> None:
     ruleset = rendered(web(internal_local=True, endpoints=(THERE,)))
     none = f'-d 10.96.0.10/32 -p tcp {COMMENT} has no local endpoints" -m tcp --dport 80 -j DROP'
     assert rules(ruleset, "filter", "KUBE-SERVICES") == [none]
-    assert not list(ruleset.chains_of("default/web"))
+    assert not chains_of(ruleset)
 
 
 def test_affinity_remembers_each_endpoint_before_it_chooses_one() -> None:
@@ -141,7 +141,7 @@ def test_a_hidden_endpoint_has_no_chain() -> None:
     ready = replace(HERE, zone_hints=frozenset({"zone-a"}))
     elsewhere = replace(THERE, zone_hints=frozenset({"zone-b"}))
     ruleset = rendered(web(endpoints=(ready, elsewhere)), config=replace(CONFIG, zone="zone-a"))
-    assert [chain.name for _, chain in ruleset.chains_of("default/web")] == [f"KUBE-SVC-{HASH}", SEP_HERE]
+    assert [chain.name for chain in chains_of(ruleset)] == [f"KUBE-SVC-{HASH}", SEP_HERE]
 
 
 @pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
@@ -151,7 +151,7 @@ def test_every_rule_of_a_protocol_names_it(protocol: str) -> None:
     for name in ("KUBE-SERVICES", "KUBE-NODEPORTS"):
         assert f"-p {word} " in rules(ruleset, "nat", name)[0]
         assert f" -m {word} --dport " in rules(ruleset, "nat", name)[0]
-    assert "tcp" not in "".join(rule for _, chain in ruleset.chains_of("default/web") for rule in chain.rules)
+    assert "tcp" not in "".join(rule for chain in chains_of(ruleset) for rule in chain.rules)
 
 
 def test_a_port_without_a_name_is_called_by_its_service() -> None:
@@ -211,4 +211,4 @@ def test_a_changed_service_changes_no_chain_of_another() -> None:
     before = rendered(web(name="a"), web(name="b"))
     after = rendered(web(name="a"), web(name="b", endpoints=(HERE,)))
     changed = {place for place, chain in after.chains() if before.chain(*place) != chain}
-    assert changed == {("nat", chain.name) for _, chain in after.chains_of("default/b") if "SVC" in chain.name}
+    assert changed == {("nat", chain.name) for chain in chains_of(after, "default/b") if "SVC" in chain.name}

@@ -97,7 +97,7 @@ def test_a_node_name_is_trimmed_and_lowered() -> None:
 def test_a_protocol_that_is_none_is_refused() -> None:
     assert [names.protocol_name(protocol) for protocol in ("TCP", "UDP", "SCTP")] == ["tcp", "udp", "sctp"]
     with pytest.raises(TopologyError, match="protocol"):
-        names.protocol_name("tcp -j ACCEPT")  # type: ignore[arg-type]
+        names.protocol_name("tcp -j ACCEPT")  # type: ignore[arg-type] # none of them
 
 
 LONG = "x" * 63
@@ -128,7 +128,7 @@ def test_nftables_mode_ends_a_port_without_a_name_in_a_slash() -> None:
 
 
 @pytest.mark.parametrize(("length", "cut"), [(240, False), (241, True), (248, True)])
-def test_nftables_mode_cuts_names_to_240_letters_and_keeps_their_hash(length: int, cut: bool) -> None:  # noqa: FBT001
+def test_nftables_mode_cuts_names_to_240_letters_and_keeps_their_hash(length: int, cut: bool) -> None:
     groups = ["1111"] * 8
     bare = f"{'h' * 8}-{LONG}/{LONG}/tcp/{LONG}__{'.'.join(groups)}/80"
     port = LONG[: len(LONG) - (len(bare) - length)]

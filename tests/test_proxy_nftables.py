@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.model.kubernetes import Protocol
 from lab.model.nft_ruleset import Element, NftRuleset
 from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy.nftables import render
@@ -205,9 +206,9 @@ def test_an_endpoint_hinted_for_another_zone_is_nowhere() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["UDP", "SCTP"])
-def test_every_rule_and_key_of_a_protocol_names_it(protocol: str) -> None:
+def test_every_rule_and_key_of_a_protocol_names_it(protocol: Protocol) -> None:
     word = protocol.lower()
-    unit = replace(EVERYWHERE, protocol=protocol, affinity_seconds=90, source_ranges=RANGES)  # type: ignore[arg-type]
+    unit = replace(EVERYWHERE, protocol=protocol, affinity_seconds=90, source_ranges=RANGES)
     text = rendered(unit).restore_text()
     assert f"10.96.0.10 . {word} . 80 : goto service-" in text
     assert f"\t\t\t{word} . 30080 : goto external-" in text
@@ -282,8 +283,8 @@ UNITS = st.lists(
 @given(UNITS, st.booleans(), st.booleans())
 def test_whatever_is_rendered_all_that_rules_name_is_there_once(
     units: list[ServiceUnit],
-    limited: bool,  # noqa: FBT001
-    detected: bool,  # noqa: FBT001
+    limited: bool,
+    detected: bool,
 ) -> None:
     config = CONFIG if limited else replace(CONFIG, node_port_networks=())
     ruleset = render(units, config if detected else replace(config, detector=None))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise, product
+from typing import Any
 
 import pytest
 
@@ -108,8 +109,8 @@ def test_every_verdict_leads_to_a_chain_that_is_there() -> None:
     for (endpoints, _, _), unit, external, internal, affinity in product(
         ENDPOINTS.values(), WAYS.values(), (False, True), (False, True), (0, 90)
     ):
-        changes = {"external_local": external, "internal_local": internal, "affinity_seconds": affinity}
-        ruleset = render([replace(unit, endpoints=endpoints, **changes)], CONFIG)  # type: ignore[arg-type]
+        changes: dict[str, Any] = {"external_local": external, "internal_local": internal, "affinity_seconds": affinity}
+        ruleset = render([replace(unit, endpoints=endpoints, **changes)], CONFIG)
         text = ruleset.restore_text().replace(",", " ").split()
         named = {after for word, after in pairwise(text) if word in ("goto", "jump")}
         chains = {chain.name for chain in ruleset.chains}

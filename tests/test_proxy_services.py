@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -146,9 +147,9 @@ def test_a_source_range_that_is_none_is_refused() -> None:
         ("LoadBalancer", (), True),
     ],
 )
-def test_external_policy_local_needs_external_traffic(kind: str, external_ips: tuple[str, ...], local: bool) -> None:  # noqa: FBT001
+def test_external_policy_local_needs_external_traffic(kind: Any, external_ips: tuple[str, ...], local: bool) -> None:
     spec = k8s.ServiceSpec(
-        type=kind,  # type: ignore[arg-type]
+        type=kind,
         cluster_ip="10.96.0.10",
         ports=(HTTP,),
         external_ips=tuple(map(ip_address, external_ips)),

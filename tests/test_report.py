@@ -7,8 +7,9 @@ import re
 from dataclasses import replace
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace as with_
 
@@ -110,19 +111,17 @@ MANY = (*[WEB_1] * 52, *[WEB_2] * 41, *[TIMEOUT] * 2)
 
 
 def cluster() -> Cluster:
-    import msgspec  # noqa: PLC0415
-
-    def read(kind: type, value: object) -> object:
+    def read(kind: type, value: object) -> Any:
         return msgspec.convert(
             value, kind, dec_hook=lambda _, text: IPv4Network(text) if "/" in text else ip_address(text)
         )
 
-    def pod(name: str, node: str, address: str) -> object:
+    def pod(name: str, node: str, address: str) -> Any:
         ports = [{"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}]
         spec = {"nodeName": node, "containers": [{"ports": ports}]}
         return read(Pod, {"metadata": {"name": name}, "spec": spec, "status": {"podIP": address}})
 
-    def node(number: int) -> object:
+    def node(number: int) -> Any:
         return read(
             Node,
             {
@@ -148,17 +147,17 @@ def cluster() -> Cluster:
             metadata=LabMeta(name="clusterip"),
             spec=LabSpec(clients=(Client(name="client", addresses=(ip_address("198.51.100.2"),)),)),
         ),
-        nodes=(node(1), node(2)),  # type: ignore[arg-type]
-        pods=(  # type: ignore[arg-type]
+        nodes=(node(1), node(2)),
+        pods=(
             pod("client-a", "node-1", "10.244.1.2"),
             pod("web-1", "node-1", "10.244.1.3"),
             pod("web-2", "node-2", "10.244.2.2"),
         ),
-        services=(  # type: ignore[arg-type]
+        services=(
             read(Service, {"metadata": {"name": "web"}, "spec": service}),
             read(Service, {"metadata": {"name": "db", "namespace": "prod"}, "spec": {"clusterIP": "None"}}),
         ),
-        slices=(read(EndpointSlice, piece),),  # type: ignore[arg-type]
+        slices=(read(EndpointSlice, piece),),
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ SGR = re.compile(r"\x1b\[\d*m")
 LEGEND = "~ is inferred from what was observed"
 
 
-def six(part: Any) -> Any:  # noqa: ANN401 - any part of a journey
+def six(part: Any) -> Any:
     """Return a journey, or a part of one, with IPv6 addresses in place of the others."""
     if isinstance(part, IPv4Address):
         return ip_address("fd00:{}:{}:{}::{}".format(*part.packed))
@@ -210,7 +210,7 @@ def test_text_from_outside_cannot_leave_its_line_or_paint_the_terminal() -> None
         assert "\x1b" not in shown
 
 
-def _told(journey: Journey, kind: str, **changed: Any) -> str:  # noqa: ANN401 - a Step's fields
+def _told(journey: Journey, kind: str, **changed: Any) -> str:
     """Return the story with the first step of a kind changed."""
     first = next(step for step in journey.steps if step.kind == kind)
     legs = [
@@ -322,7 +322,7 @@ def test_a_connection_that_was_made_and_not_used_is_told_apart_from_one_that_was
     assert "; the connection was made, and no answer came by it; client-a gave up after" in silent
 
 
-def _with_reply(journey: Journey, **changed: Any) -> Journey:  # noqa: ANN401 - a Reply's fields
+def _with_reply(journey: Journey, **changed: Any) -> Journey:
     return replace(journey, reply=replace(journey.reply, **changed))
 
 

@@ -1,4 +1,4 @@
-"""A ruleset is printed as iptables-restore reads it, and knows whose chains are whose."""
+"""A ruleset is printed as iptables-restore reads it, and its chains are found by their places."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ def test_chains_are_declared_before_the_first_rule_and_built_in_ones_never() -> 
         "-A KUBE-SVC-A -j KUBE-SEP-B\n"
         "COMMIT\n"
     )
-
-
-def test_a_services_chains_are_found_by_its_name() -> None:
-    assert [chain for _, chain in RULESET.chains_of("default/web")] == [SVC, SEP]
-    assert list(RULESET.chains_of("default/other")) == []
 
 
 def test_a_chain_is_found_by_its_place() -> None:

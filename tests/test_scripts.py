@@ -9,6 +9,7 @@ import subprocess
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ class Checkout:
     def start(self, *argv: str, **env: str) -> subprocess.Popen[str]:
         paths = {"PATH": f"{self.tools}:{os.environ['PATH']}", "NOTES": str(self.notes)}
         settings = paths | {"PYTHON": str(self.tools / "python")} | env
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(argv, cwd="/", env=settings, text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(argv, cwd="/", env=settings, text=True, **pipes)
 
     def setup(self, **env: str) -> tuple[int, str]:
         process = self.start(str(self.root / "scripts/setup"), **env)

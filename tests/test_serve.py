@@ -43,7 +43,7 @@ class Pods:
         self.thread.start()
         self.server = self.call(lambda: serve.Server(self.log.append, limits=LIMITS))
 
-    def call(self, function: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - what `function` returns
+    def call(self, function: Callable[..., Any], *args: object) -> Any:
         async def run() -> object:
             return function(*args)
 

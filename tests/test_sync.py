@@ -23,6 +23,7 @@ from lab.model.lab import Mode, Release
 from lab.parse import held
 from lab.proxy import partial, sync, sync_nftables
 from tests.changing import NODES, changed, empty, generator
+from tests.rendered_iptables import chains_of
 from tests.transactions import (
     NODE,
     Table,
@@ -185,8 +186,8 @@ def test_above_1000_endpoints_all_rules_lose_their_comments_and_get_them_back() 
     assert text.count("\n:") == 1  # the endpoint's chain that goes
     assert "default/web:http ->" not in text
     # The Service's own chain is too long for a transaction that an ordinary user may make: it is never empty.
-    chain = iptables_of(same, "ipv4").chains_of("default/web")
-    assert text.count("\n-I KUBE-SVC-") == max(len(one.rules) for _, one in chain) == 1003
+    chains = chains_of(iptables_of(same, "ipv4"))
+    assert text.count("\n-I KUBE-SVC-") == max(len(one.rules) for one in chains) == 1003
     assert text.count("\n-D KUBE-SVC-") == 1004
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -86,13 +87,13 @@ spec: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4], ports: [{port
 ).cluster
 
 
-def to(text: str, source: str = "client-a", **more: object) -> Destination:
-    return destination(CLUSTER, text, source=target(CLUSTER, source), **more)  # type: ignore[arg-type]
+def to(text: str, source: str = "client-a", **more: Any) -> Destination:
+    return destination(CLUSTER, text, source=target(CLUSTER, source), **more)
 
 
-def refusal(text: str, **more: object) -> str:
+def refusal(text: str, **more: Any) -> str:
     with pytest.raises(TopologyError) as caught:
-        to(text, **more)  # type: ignore[arg-type]
+        to(text, **more)
     return caught.value.message
 
 

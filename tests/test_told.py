@@ -12,8 +12,10 @@ import yaml
 from lab.controllers import complete
 from lab.controllers.told import missing, targets, told_by
 from lab.errors import TopologyError
+from lab.kernel import foreign
 from lab.kernel.foreign import Load, refusals
 from lab.model.cluster import Cluster, cluster_ips, external_addresses, pod_addresses
+from lab.model.lab import Mode
 from lab.parse import rule_file
 from lab.parse.rule_file import IpSet, RuleFile
 from lab.topology import load
@@ -44,8 +46,8 @@ def of_case(case: str, file: str) -> RuleFile:
 
 
 def cluster_of(file: RuleFile) -> Cluster:
-    mode = "iptables" if file.parts[0].kind == "iptables" else "nftables"
-    told = told_by(targets(file.tables), name="told", node="node-1", mode=mode, variant="nft")  # type: ignore[arg-type]
+    mode: Mode = "iptables" if file.parts[0].kind == "iptables" else "nftables"
+    told = told_by(targets(file.tables), name="told", node="node-1", mode=mode, variant="nft")
     return complete(told.lab, told.objects)
 
 
@@ -106,8 +108,6 @@ def test_tables_that_nft_lists_in_part_are_left_out_and_said_to_be() -> None:
 
 
 def test_lines_that_are_refused_are_all_found_and_what_is_left_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.kernel import foreign  # noqa: PLC0415
-
     def loads(these: list[Load]) -> list[str]:
         bad = next((at for at, line in enumerate(these[0].text.split("\n"), 1) if "foo" in line), 0)
         return (

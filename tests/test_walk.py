@@ -51,7 +51,7 @@ def test_the_net_effect_is_the_references(
     to: str,
     policy: str,
     endpoints: set[str],
-    masked: bool,  # noqa: FBT001
+    masked: bool,
     mode: Mode,
 ) -> None:
     found = told(source, to, mode, objects(external_traffic_policy=policy))
@@ -68,7 +68,7 @@ def test_the_net_effect_was_the_same_in_the_classic_shape(
     to: str,
     policy: str,
     endpoints: set[str],
-    masked: bool,  # noqa: FBT001
+    masked: bool,
 ) -> None:
     found = told(source, to, "iptables", objects(external_traffic_policy=policy), release="classic")
     assert ends(found) == {end: Fraction(1, len(endpoints)) for end in endpoints}
@@ -85,7 +85,7 @@ def test_a_marked_packet_was_dropped_on_its_way_in_or_out_and_passed_when_forwar
 @pytest.mark.parametrize(("source", "masked"), [(POD, False), (NODE, True), (ELSEWHERE, True)])
 def test_internal_policy_local_limits_the_endpoints_and_not_the_masquerading(
     source: str,
-    masked: bool,  # noqa: FBT001
+    masked: bool,
     mode: Mode,
 ) -> None:
     found = told(source, CLUSTER_IP, mode, objects(internal_traffic_policy="Local"))
@@ -174,7 +174,7 @@ def test_another_port_of_a_cluster_ip_passes_in_iptables_mode_and_is_refused_in_
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("source", "passes"), [("198.51.100.9", True), ("192.0.2.7", False), (POD, False)])
-def test_source_ranges_let_in_whom_they_name(source: str, passes: bool, mode: Mode) -> None:  # noqa: FBT001
+def test_source_ranges_let_in_whom_they_name(source: str, passes: bool, mode: Mode) -> None:
     found = told(source, VIP, mode, objects(load_balancer_source_ranges=("198.51.100.0/24",)))
     assert set(ends(found)) == (ALL if passes else {"drop"})
     assert ends(told(source, NODE_PORT, mode, objects(load_balancer_source_ranges=("198.51.100.0/24",)))).keys() == ALL

@@ -85,7 +85,7 @@ def packet(ends: str = ASKS, identity: bytes = b"1") -> Packet:
     )
 
 
-def event(table: str, chain: str, number: int, mark: int = 0, **more: Any) -> Event:  # noqa: ANN401 - an Event's
+def event(table: str, chain: str, number: int, mark: int = 0, **more: Any) -> Event:
     """Return an event of iptables-legacy, each of which has the packet's headers."""
     told = {"packet": packet(), "ct_id": 77, "kind": "rule", "number": number, "mark": mark, "marked_before": True}
     return Event(**{"netns": "node-1", "id": 0, "family": "ip", "table": table, "chain": chain, **told, **more})
@@ -197,7 +197,7 @@ SERVICE = ("PREROUTING", "KUBE-SERVICES", "KUBE-SVC-W")
 ENDS = "client-a 10.244.1.3:40212 -> svc/web 10.96.0.10:80"
 
 
-def rules(*found: Hit, end: Any = "") -> RuleHits:  # noqa: ANN401 - a Literal
+def rules(*found: Hit, end: Any = "") -> RuleHits:
     return RuleHits(
         time_ns=BEGAN_NS,
         node="node-1",
@@ -209,11 +209,11 @@ def rules(*found: Hit, end: Any = "") -> RuleHits:  # noqa: ANN401 - a Literal
     )
 
 
-def hit(deed: Any, *path: str, **more: Any) -> Hit:  # noqa: ANN401 - a Literal, a Hit's
+def hit(deed: Any, *path: str, **more: Any) -> Hit:
     return Hit(**{"deed": deed, "family": "ip", "table": "nat", "path": path, **more})
 
 
-def change(kind: Any, **more: Any) -> FlowChange:  # noqa: ANN401 - a Literal, a Flow's
+def change(kind: Any, **more: Any) -> FlowChange:
     return FlowChange(time_ns=BEGAN_NS, kind=kind, flow=replace(FLOW, **more))
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from msgspec.structs import replace as with_
@@ -15,7 +16,7 @@ from lab.model.cluster import Cluster
 from lab.model.kubernetes import EndpointSlice, ObjectMeta, Service, ServiceSpec, SliceEndpoint
 from lab.model.lab import Mode
 from lab.model.nft_ruleset import NftRuleset
-from lab.model.ruleset import BUILT_IN, Place, Ruleset
+from lab.model.ruleset import BUILT_IN, Place, Ruleset, TableName
 from lab.proxy import partial
 from lab.proxy.node import node_rules
 from lab.proxy.sync_iptables import SHARED
@@ -32,12 +33,12 @@ def iptables_rules(ruleset: Ruleset) -> Chains:
 def restore(chains: Chains, text: str) -> Chains:
     """Do what iptables-restore --noflush would: all of it, or an assertion fails."""
     made = {place: list(rules) for place, rules in chains.items()}
-    table = ""
+    table: Any = ""
     for line in text.splitlines():
         if line.startswith("*"):
             table = line[1:]
         elif line.startswith(":"):
-            made[table, line[1:].split()[0]] = []  # type: ignore[index]
+            made[table, line[1:].split()[0]] = []
         elif line != "COMMIT":
             _do(made, table, *line.split(" ", 2))
     jumps = {(table, found[1]) for (table, _), rules in made.items() for one in rules if (found := _jump(one))}
@@ -49,8 +50,8 @@ def _jump(rule: str) -> re.Match[str] | None:
     return re.search(r"-j (KUBE-\S+)", rule)
 
 
-def _do(made: Chains, table: str, verb: str, chain: str, rule: str = "") -> None:
-    rules = made[table, chain]  # type: ignore[index]
+def _do(made: Chains, table: TableName, verb: str, chain: str, rule: str = "") -> None:
+    rules = made[table, chain]
     match verb:
         case "-A":
             rules.append(rule)
@@ -65,7 +66,7 @@ def _do(made: Chains, table: str, verb: str, chain: str, rule: str = "") -> None
         case "-X":
             assert rules == []
             assert not any(f"-j {chain}" in f"{one} " for rules in made.values() for one in rules if table)
-            del made[table, chain]  # type: ignore[arg-type]
+            del made[table, chain]
         case _:
             pytest.fail(verb)
 

@@ -30,6 +30,6 @@ VIPS = (ip_address("203.0.113.11"), ip_address("203.0.113.12"))
 RANGES = (ip_network("198.51.100.0/24"), ip_network("192.168.0.0/24"))
 
 
-def web(**changes: Any) -> ServiceUnit:  # noqa: ANN401 - any field
+def web(**changes: Any) -> ServiceUnit:
     """Return the service port with other values."""
     return replace(WEB, **changes)

@@ -36,7 +36,7 @@ def a_node(number: int) -> k8s.Node:
 BOTH = (("10.244.1.2", "node-1"), ("10.244.2.2", "node-2"))
 
 
-def objects(endpoints: tuple[tuple[str, str], ...] = BOTH, **spec: Any) -> ClusterFiles:  # noqa: ANN401
+def objects(endpoints: tuple[tuple[str, str], ...] = BOTH, **spec: Any) -> ClusterFiles:
     fields: dict[str, Any] = {
         "type": "LoadBalancer",
         "cluster_ip": "10.96.0.10",
@@ -61,7 +61,7 @@ def objects(endpoints: tuple[tuple[str, str], ...] = BOTH, **spec: Any) -> Clust
     return ClusterFiles(nodes=(a_node(1), a_node(2)), services=(service,), slices=(one,))
 
 
-def settings(**fields: Any) -> KubeProxyConfiguration:  # noqa: ANN401
+def settings(**fields: Any) -> KubeProxyConfiguration:
     return KubeProxyConfiguration(**{"hostname_override": "node-1", "cluster_cidr": "10.244.0.0/16", **fields})
 
 
@@ -72,7 +72,7 @@ def told(
     found: ClusterFiles | None = None,
     protocol: str = "tcp",
     release: Release = "1.36",
-    **fields: Any,  # noqa: ANN401
+    **fields: Any,
 ) -> Explanation:
     packet = packet_of(source, to, protocol)
     return of_objects(found or objects(), settings(**fields), packet, mode=mode, release=release)
@@ -108,5 +108,5 @@ def saved(*rules: str, table: str = "filter") -> tuple[Table, ...]:
     return saved_rules.read("\n".join(lines), "saved.txt")[0]
 
 
-def through(*rules: str, table: str = "filter", source: str = ELSEWHERE, **options: Any) -> Explanation:  # noqa: ANN401
+def through(*rules: str, table: str = "filter", source: str = ELSEWHERE, **options: Any) -> Explanation:
     return of_rules(saved(*rules, table=table), packet_of(source, CLUSTER_IP, "tcp"), Asked(**options))

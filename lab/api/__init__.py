@@ -13,14 +13,14 @@ from __future__ import annotations
 
 # All that our children need inside a capsule is loaded here: one that is forked while another of the program's threads
 # is amid an import would wait for that one's lock for ever.
-import encodings.ascii  # noqa: F401
+import encodings.ascii  # noqa: F401 - see above
 
-from lab import build, curl, loaded, traffic  # noqa: F401
+from lab import build, curl, loaded, traffic  # noqa: F401 - see above
 from lab.api.expecting import ExpectationError, Expected
 from lab.api.handle import Lab, Settings, attach, unique, up
 from lab.api.place import Place
 from lab.errors import HostError, KernelError, LabError, TopologyError
-from lab.kernel import foreign  # noqa: F401
+from lab.kernel import foreign  # noqa: F401 - see above
 from lab.kernel.command import Done
 from lab.model.finding import Finding
 from lab.model.flow import Flow

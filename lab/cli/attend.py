@@ -6,7 +6,7 @@ import select
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli import course, learn
 from lab.cli.output import clear_progress, note, progress
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lab.changes import Changes
     from lab.keyboard import Keys
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 T = TypeVar("T")
 

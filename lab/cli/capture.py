@@ -6,15 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli import process
 from lab.cli.output import note, number
 from lab.cli.task import LAB, PLACE, command
 from lab.errors import TopologyError
-
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 
 @command(

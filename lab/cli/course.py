@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import look, note, show, show_json
 from lab.cli.task import JSON, command
@@ -15,8 +15,6 @@ from lab.errors import HostError
 if TYPE_CHECKING:
     from lab.course import Course
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 FOLDER = "another folder of exercises (docs/exercises.md); default: $HAIRPIN_EXERCISES, or those that come along"
 GOING_ON = "another folder of exercises (docs/exercises.md); default: that of the present one"

@@ -7,14 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import FAILED, clear_progress, look, progress, show, show_json
 from lab.cli.task import JSON, command
 from lab.errors import TopologyError
-
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 
 @command(
@@ -25,7 +22,7 @@ from lab.errors import TopologyError
         "json": JSON,
     },
 )
-def verify(_: Context, name: str, all: bool = False, folder: str = "", json: bool = False) -> None:  # noqa: A002
+def verify(_: Context, name: str, all: bool = False, folder: str = "", json: bool = False) -> None:  # noqa: A002 - an option
     """Prove that an exercise is as it says.
 
     In labs of its own, which go at once. Green before the break; after it exactly

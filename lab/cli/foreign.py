@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import clear_progress, look, note, progress, show, show_json
 from lab.cli.task import JSON, command
@@ -14,9 +14,6 @@ from lab.cli.task import JSON, command
 if TYPE_CHECKING:
     from lab.loaded import Done
     from lab.parse.rule_file import RuleFile
-
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 
 @command(

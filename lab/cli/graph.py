@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import look, note, show, write_file
 from lab.cli.task import LAB, command
@@ -14,8 +14,6 @@ from lab.errors import TopologyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 STDOUT = "-"
 

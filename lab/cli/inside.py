@@ -6,27 +6,24 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import FAILED, clear_progress, look, note, number, progress, show, show_json
-from lab.cli.task import JSON, LAB, PLACE, command
+from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 
 if TYPE_CHECKING:
     from lab.model.cluster import Cluster
     from lab.model.finding import Finding
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
-
 
 @command(
     help={
         "source": f"who asks: {PLACE}",
-        "to": "whom: svc/web, svc/web:81, svc/web:http, pod/web-1, node-1:30080, 10.96.0.10:80, http://web/path",
+        "to": WHOM,
         "count": "how many requests; up to 100 are real curl processes",
         "udp": "send datagrams to the pods' UDP server instead of HTTP requests",
-        "port": "the port to ask; default: the Service's or pod's only one",
-        "local-port": "the port to ask from, so that a flow can be found, or met, again",
+        "port": PORT,
+        "local-port": LOCAL_PORT,
         "timeout": "seconds to wait for each answer",
         "lab": LAB,
         "json": JSON,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import FAILED, REFUSED, clear_progress, look, note, number, progress, show, show_json
 from lab.cli.task import JSON, LAB, command
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lab.model.cluster import Cluster
     from lab.topology import Completed
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 MOST_NOTES = 10
 """So many notes about a topology are told; a large cluster may have one for each Service."""

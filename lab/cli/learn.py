@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli import course
 from lab.cli.course import FOLDER, GOING_ON
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lab.model.progress import Progress
     from lab.model.verdict import Verdict
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 SEED = "draw names, addresses and the affected endpoint with this number, as an attempt before did; default: a new one"
 

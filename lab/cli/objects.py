@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import clear_progress, look, note, number, progress, show, show_json
 from lab.cli.task import JSON, LAB, command
@@ -14,8 +14,6 @@ from lab.cli.task import JSON, LAB, command
 if TYPE_CHECKING:
     from lab.model.cluster import Cluster
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 DRY_RUN = "only print every change of the network that would be made, as commands"
 

@@ -77,7 +77,7 @@ def number(option: str, text: str, *, of: type[N] = int) -> N:
 
 def look() -> Look:
     """Return what standard output can show; colours are for terminals, and NO_COLOR is heeded."""
-    from lab.report import table  # noqa: PLC0415 - see lab.cli.labs
+    from lab.report import table
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import look, note, show, show_json
 from lab.cli.task import JSON, command
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lab.parse.cluster_files import ClusterFiles
     from lab.proxy.explain import Asked
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 OBJECTS = "a cluster's objects, as kubectl get -o yaml or -o json prints them; - is standard input; may be repeated"
 CONFIG = "kube-proxy's configuration, or the ConfigMap that holds it; default: kube-proxy's defaults"

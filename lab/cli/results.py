@@ -8,15 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli import course, learn
 from lab.cli.output import look, note, number, show, write_file
 from lab.cli.task import command
 from lab.errors import TopologyError
-
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 
 @command(

@@ -6,13 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import FAILED, look, note, progress, show, show_json
 from lab.cli.task import JSON, LAB, command
-
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 NODE = "only this node; default: every node"
 

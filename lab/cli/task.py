@@ -12,6 +12,9 @@ from lab.cli.output import plainly
 LAB = "the lab to work on; default: $HAIRPIN_LAB, or the only one that stands"
 JSON = "print data for programs instead of text"
 PLACE = "a node, pod or client: web-1, node-1, pod/web-1, pod/NAMESPACE/NAME, node/node-1, client/NAME, router"
+WHOM = "whom: svc/web, svc/web:81, svc/web:http, pod/web-1, node-1:30080, 10.96.0.10:80, http://web/path"
+PORT = "the port to ask; default: the Service's or pod's only one"
+LOCAL_PORT = "the port to ask from, so that a flow can be found, or met, again"
 
 
 def command(*names: str, **options: Any) -> Callable[[Callable[..., None]], Any]:  # noqa: ANN401 - invoke has no types

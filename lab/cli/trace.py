@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context  # noqa: TC002 - invoke reads the annotation
+from invoke import Context
 
 from lab.cli.output import FAILED, look, note, number, show, show_json, write_file
-from lab.cli.task import JSON, LAB, PLACE, command
+from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lab.model.predicted import Compared
     from lab.model.trace import Evidence
 
-# What a task needs is imported when it runs: `invoke --list` shall not wait for all of it.
-# ruff: noqa: PLC0415
 
 _STDOUT = "-"
 _PICTURE = "draw it too, into a new file; - for standard output, in place of the text"
@@ -30,8 +28,8 @@ _PICTURE = "draw it too, into a new file; - for standard output, in place of the
 @command(
     help={
         "source": f"who asks: {PLACE}",
-        "to": "whom: svc/web, svc/web:81, svc/web:http, pod/web-1, node-1:30080, 10.96.0.10:80, http://web/path",
-        "port": "the port to ask; default: the Service's or pod's only one",
+        "to": WHOM,
+        "port": PORT,
         "udp": "send a datagram to the pods' UDP server instead of an HTTP request",
         "reply": "also the way of what comes back; --no-reply: only that of the request",
         "all": "also the rules that let the packet pass, every interface, and each rule as it is written",
@@ -39,7 +37,7 @@ _PICTURE = "draw it too, into a new file; - for standard output, in place of the
         "svg": f"as SVG: {_PICTURE}",
         "html": f"as a page that explains itself step by step: {_PICTURE}",
         "timeout": "seconds to wait for the answer; an answer takes milliseconds, a SYN is sent again after 1 s",
-        "local-port": "the port to ask from, so that a flow can be found, or met, again",
+        "local-port": LOCAL_PORT,
         "family": "ipv4 or ipv6, where whom it asks has both; default: what the asker would take",
         "lab": LAB,
         "json": JSON,

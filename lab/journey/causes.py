@@ -92,7 +92,7 @@ def _from_itself(story: Story, last: Tap) -> Iterator[str]:
     source, node = story.packet.src, story.places.name(last.netns)
     known = story.evidence.sysctls.get(last.netns, {})
     takes = "1" in [known.get(f"net.ipv4.conf.{name}.accept_local") for name in ("all", last.interface)]
-    if source.version == 4 and story.places.owner(source, last.netns) == last.netns and not takes:  # noqa: PLR2004
+    if source.version == 4 and story.places.owner(source, last.netns) == last.netns and not takes:  # noqa: PLR2004 - IPv4
         yield f"it came from outside with {node}'s own address {source} as its source: {node} takes no such packet"
 
 
@@ -152,7 +152,7 @@ def _not_forwarded(story: Story) -> Iterator[str]:
     strange = story.places.owner(story.packet.dst, last.netns) != last.netns
     known = story.evidence.sysctls.get(last.netns, {})
     own = f"net.ipv4.conf.{_interface(story)}.forwarding"  # its interface's own decides
-    names = _FORWARDING6 if story.packet.dst.version == 6 else (own, _FORWARDING)  # noqa: PLR2004
+    names = _FORWARDING6 if story.packet.dst.version == 6 else (own, _FORWARDING)  # noqa: PLR2004 - IPv6
     name = next((name for name in names if name in known), "")
     if waits and strange and name and known[name] == "0":
         if name != _FORWARDING and known.get(_FORWARDING) == "0":
@@ -164,7 +164,7 @@ def _used_up(story: Story) -> Iterator[str]:
     last = story.track.sights[-1]
     waits = last.direction == "in" if isinstance(last, Tap) else last.hook == "PREROUTING"
     if waits and ttl_of(last) == 1 and story.places.owner(story.packet.dst, last.netns) != last.netns:
-        limit = "hop limit" if story.packet.dst.version == 6 else "TTL"  # noqa: PLR2004
+        limit = "hop limit" if story.packet.dst.version == 6 else "TTL"  # noqa: PLR2004 - IPv6
         yield f"its {limit} was 1: {story.places.name(last.netns)} sends it no further"
 
 
@@ -250,7 +250,7 @@ def bridge_off(story: Story) -> str:
     """Return that frames of a bridge on the way pass no iptables, "" if they do."""
     for one in story.track.sights:
         if isinstance(one, Tap) and story.places.master(one.netns, one.interface):
-            name = f"net.bridge.bridge-nf-call-ip{'6' if story.packet.dst.version == 6 else ''}tables"  # noqa: PLR2004
+            name = f"net.bridge.bridge-nf-call-ip{'6' if story.packet.dst.version == 6 else ''}tables"  # noqa: PLR2004 - IPv6
             if story.evidence.sysctls.get(one.netns, {}).get(name) == "0":
                 bridge = story.places.master(one.netns, one.interface)
                 return f"{name} is 0 on {story.places.name(one.netns)}: what {bridge} forwards is not translated back"

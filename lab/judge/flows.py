@@ -65,7 +65,7 @@ def said(wanted: FlowExpectation, flow: Flow | None, resolved: Resolved) -> Iter
             yield f"{word} {on}", text, *_translation(word, expected, flow, resolved)
 
 
-def _translation(word: str, expected: bool | str, flow: Flow, resolved: Resolved) -> tuple[str, bool]:  # noqa: FBT001
+def _translation(word: str, expected: bool | str, flow: Flow, resolved: Resolved) -> tuple[str, bool]:  # noqa: FBT001 - as the author wrote it
     """Return what the flow's tuples say about DNAT or SNAT, and whether that is the `expected`."""
     before, after = flow.original, flow.reply.inverse
     if word == "DNAT":

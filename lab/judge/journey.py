@@ -55,7 +55,7 @@ def marked(wanted: MarkExpectation, journey: Journey) -> Said:
     hook = wanted.at.upper()
     there = [step for step in request.steps if step.node == wanted.node] if request else []
     seen = {_mark(steps) for name, steps in groupby(there, key=lambda step: step.hook) if name == hook}
-    shown = words.several([f"{mark:#x}" for mark in sorted(seen - {None})], "and")  # type: ignore[type-var]
+    shown = words.several([f"{mark:#x}" for mark in sorted(mark for mark in seen if mark is not None)], "and")
     observed = shown or ("it is not known" if seen else "the packet was not seen there")
     return f"mark at {wanted.at} on {wanted.node}", f"{wanted.is_:#x}", observed, seen == {wanted.is_}
 

@@ -64,7 +64,7 @@ class Masked:
     mask: int = 0xFFFF_FFFF
 
     def __str__(self) -> str:
-        return f"{self.value:#x}" if self.mask == 0xFFFF_FFFF else f"{self.value:#x}/{self.mask:#x}"  # noqa: PLR2004
+        return f"{self.value:#x}" if self.mask == 0xFFFF_FFFF else f"{self.value:#x}/{self.mask:#x}"  # noqa: PLR2004 - all bits
 
 
 Span = IPNetwork | Range | Masked | str

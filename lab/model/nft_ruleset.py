@@ -136,10 +136,6 @@ class NftRuleset:
         """Return a chain by its name, None when there is none."""
         return next((chain for chain in self.chains if chain.name == name), None)
 
-    def chains_of(self, owner: str) -> Iterator[NftChain]:
-        """Yield the chains that exist for the Service `owner` (`namespace/name`)."""
-        return (chain for chain in self.chains if chain.owner == owner)
-
 
 def gather_elements(elements: Iterable[tuple[str, Element]]) -> dict[str, dict[str, Element]]:
     """Return the elements of each shared set by their keys, in the order given; the first one of a key stays.

@@ -98,10 +98,6 @@ class Ruleset:
             for chain in table.chains:
                 yield (table.name, chain.name), chain
 
-    def chains_of(self, owner: str) -> Iterator[tuple[Place, Chain]]:
-        """Yield the chains that exist for the Service `owner` (`namespace/name`)."""
-        return ((place, chain) for place, chain in self.chains() if chain.owner == owner)
-
 
 def gather(shared: Iterable[tuple[Place, str]]) -> dict[Place, list[str]]:
     """Return the rules of each shared chain, in the order given."""

@@ -28,7 +28,7 @@ Where = tuple[type, str] | None
 LONGEST_TEXT = 4096
 
 
-def convert(kind: type, value: dict[str, Any], at: int, out: Mistakes) -> Any:  # noqa: ANN401 - an instance of `kind`
+def convert(kind: type, value: dict[str, Any], at: int, out: Mistakes) -> Any:
     """Return `value` as a `kind` (a Struct of lab.model), or None if too much of it is wrong; mistakes go to `out`."""
     if not checker(kind)(value, at, (), out):
         return None
@@ -100,7 +100,7 @@ def _struct(info: inspect.StructType) -> Checker:
     required = tuple(one.encode_name for one in info.fields if one.required)
     ignored = IGNORED.get(info.cls, frozenset())
 
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if not isinstance(value, dict):
             out.add(at, path, f"{show(value)} is not a mapping; expected the fields {listed(fields)}")
             return False
@@ -144,7 +144,7 @@ def _union(types: list[inspect.Type], where: Where) -> Checker:
     for one in types:
         by_type[_plain_type(one)] = _checker(one, where)
 
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         judge = by_type.get(type(value))
         if judge is None:
             out.add(at, path, f"{show(value)} is not what belongs here; expected {expected}")
@@ -168,7 +168,7 @@ def _plain_type(info: inspect.Type) -> type:
 
 
 def _items(judge: Checker) -> Checker:
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if not isinstance(value, list):
             out.add(at, path, f"{show(value)} is not a list; expected a list")
             return False
@@ -186,7 +186,7 @@ def _key_rule(where: Where) -> Callable[[str], str | None] | None:
 
 
 def _map(judge: Checker, key_rule: Callable[[str], str | None] | None, expected: str) -> Checker:
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if not isinstance(value, dict):
             out.add(at, path, f"{show(value)} is not a mapping; expected keys with {expected} each")
             return False
@@ -202,7 +202,7 @@ def _map(judge: Checker, key_rule: Callable[[str], str | None] | None, expected:
 
 
 def _of_type(kind: type, expected: str) -> Checker:
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if type(value) is kind:
             return True
         out.add(at, path, f"{show(value)} is not {expected}; expected {expected}")
@@ -215,7 +215,7 @@ def _whole_number(info: inspect.IntType) -> Checker:
     low, high = info.ge, info.le
     expected = "a whole number" + (f" from {low} to {high}" if low is not None and high is not None else "")
 
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if type(value) is not int:
             quotes = " without quotes" if isinstance(value, str) and value.isdecimal() else ""
             out.add(at, path, f"{show(value)} is not a whole number; expected {expected}{quotes}")
@@ -232,7 +232,7 @@ def _word(words: list[str], where: Where) -> Checker:
     known = frozenset(words)
     expected = listed(sorted(word for word in words if word))
 
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if isinstance(value, str) and value in known:
             return True
         reason = REASONS.get((*where, value)) if where and isinstance(value, str) else None
@@ -245,7 +245,7 @@ def _word(words: list[str], where: Where) -> Checker:
 
 
 def _text(rule: Callable[[str], str | None] | None, longest: int, expected: str = "a text") -> Checker:
-    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:  # noqa: ANN401
+    def check(value: Any, at: int, path: Path, out: Mistakes) -> bool:
         if not isinstance(value, str):
             quotes = ": put it in quotes" if isinstance(value, (int, float)) and expected == "a text" else ""
             out.add(at, path, f"{show(value)} is not a text; expected {expected}{quotes}")

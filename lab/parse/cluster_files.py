@@ -177,7 +177,7 @@ class _Reader:
         elif made is not None:
             self.keep(one, made, out)
 
-    def keep(self, one: Source, made: Any, out: Mistakes) -> None:  # noqa: ANN401 - one of KINDS
+    def keep(self, one: Source, made: Any, out: Mistakes) -> None:
         """Note a good object, unless kube-proxy has no use for it."""
         if isinstance(made, k8s.EndpointSlice) and made.address_type == "FQDN":
             self.skipped["EndpointSlice of names"] += 1
@@ -205,7 +205,7 @@ class _Reader:
             self.skipped["ConfigMap"] += 1
 
 
-def _quickly(one: Source, kind: type[Struct]) -> Any:  # noqa: ANN401 - an instance of `kind`
+def _quickly(one: Source, kind: type[Struct]) -> Any:
     """Return an object that fits, None if what is wrong with it must be told, or noted."""
     if kind is KubeProxyConfiguration:
         return None
@@ -222,7 +222,7 @@ def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, dec_hook=_decode)
 
 
-def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
+def _decode(kind: type, value: Any) -> Any:
     """Make an address or a range of a text; most are IPv4 addresses, which this way takes half the time."""
     if kind == IPAddress and isinstance(value, str):
         try:
@@ -232,7 +232,7 @@ def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
     return decode_sloppily(kind, value)
 
 
-def _upgraded(plain: Any) -> Any:  # noqa: ANN401 - JSON or YAML
+def _upgraded(plain: Any) -> Any:
     """Return an EndpointSlice of Kubernetes before 1.21 as today's: there a topology had the node's name.
 
     Source: pkg/apis/discovery/v1beta1/conversion.go.

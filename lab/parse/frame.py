@@ -184,7 +184,7 @@ def _packet(
     )
 
 
-def _icmp(six: bool, ends: _Ends, data: bytes, depth: int) -> Packet:  # noqa: FBT001
+def _icmp(six: bool, ends: _Ends, data: bytes, depth: int) -> Packet:  # noqa: FBT001 - passed on
     kind, code = data[0], data[1]
     kinds, errors, unreachable, codes = (
         (_ICMP6_KINDS, _ERRORS6, _UNREACHABLE_KIND6, _UNREACHABLE6)

@@ -84,7 +84,7 @@ def nft(text: str, family: Family) -> NftRuleset | None:
     )
 
 
-def _set(body: dict[str, Any], kind: Any) -> NftSet:  # noqa: ANN401 - JSON is what it is
+def _set(body: dict[str, Any], kind: Any) -> NftSet:
     types = body["type"]
     timeout = int(body.get("timeout", 0))
     return NftSet(
@@ -96,7 +96,7 @@ def _set(body: dict[str, Any], kind: Any) -> NftSet:  # noqa: ANN401 - JSON is w
     )
 
 
-def _element(entry: Any) -> Element:  # noqa: ANN401
+def _element(entry: Any) -> Element:
     key, verdict = entry if isinstance(entry, list) else (entry, "")
     comment = ""
     if isinstance(key, dict) and "elem" in key:

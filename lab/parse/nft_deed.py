@@ -37,7 +37,7 @@ def _mangle(text: str, body: Mapping[str, Any]) -> Iterator[Statement]:
             raise NotKnownError(text)
 
 
-def _bits(value: Any) -> tuple[int, int, int]:  # noqa: ANN401
+def _bits(value: Any) -> tuple[int, int, int]:
     """Return (a, b, flip) of an expression over the marks: `(mark & a) ^ (ct mark & b) ^ flip`."""
     if value == {"meta": {"key": "mark"}}:
         return ALL_BITS, 0, 0
@@ -70,7 +70,7 @@ def _dnat(text: str, body: Mapping[str, Any]) -> Iterator[Statement]:
     yield Dnat(text, choices, random(chosen["key"]))
 
 
-def _socket(data: Any) -> tuple[IPAddress, int]:  # noqa: ANN401
+def _socket(data: Any) -> tuple[IPAddress, int]:
     address, port = data["concat"] if is_concat(data) else (data, 0)
     return ip_address(address), whole(port)
 

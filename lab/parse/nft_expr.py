@@ -59,7 +59,7 @@ def statements(expressions: list[Any]) -> Iterator[Statement]:
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 
 
-def _not_known(expression: Any) -> Iterator[Statement]:  # noqa: ANN401 - JSON is what it is
+def _not_known(expression: Any) -> Iterator[Statement]:
     """Yield `Unknown`, behind those tests that it implies whatever else it asks: `icmp type` wants ICMP."""
     text = words(expression)
     match expression:
@@ -96,7 +96,7 @@ def _refuse(name: str) -> Iterator[Statement]:
     raise NotKnownError(name)
 
 
-def _field(left: Any) -> tuple[Field, tuple[Statement, ...]]:  # noqa: ANN401
+def _field(left: Any) -> tuple[Field, tuple[Statement, ...]]:
     """Return what a left side asks for, and the tests that it implies: `tcp dport` wants TCP, `ip saddr` IPv4."""
     ((name, body),) = left.items()
     if name == "meta":
@@ -111,7 +111,7 @@ def _field(left: Any) -> tuple[Field, tuple[Statement, ...]]:  # noqa: ANN401
     raise NotKnownError(name)
 
 
-def _fields(left: Any) -> tuple[tuple[Field, ...], tuple[Statement, ...]]:  # noqa: ANN401
+def _fields(left: Any) -> tuple[tuple[Field, ...], tuple[Statement, ...]]:
     found = [_field(one) for one in left["concat"]] if "concat" in left else [_field(left)]
     implied = dict.fromkeys(test for _, tests in found for test in tests)
     return tuple(field for field, _ in found), tuple(implied)
@@ -143,7 +143,7 @@ def _match(text: str, body: Mapping[str, Any]) -> Iterator[Statement]:
         yield Match(text, fields[0], tuple(_spans(fields[0], right)), negated)
 
 
-def _spans(field: Field, right: Any) -> Iterator[Span]:  # noqa: ANN401
+def _spans(field: Field, right: Any) -> Iterator[Span]:
     several = right["set"] if isinstance(right, dict) and "set" in right else right
     for one in several if isinstance(several, list) else [several]:
         span = value_of(one)

@@ -169,7 +169,7 @@ def _rule(place: str, body: dict[str, Any]) -> Rule:
     )
 
 
-def _counted(expression: Any) -> tuple[int, int] | None:  # noqa: ANN401
+def _counted(expression: Any) -> tuple[int, int] | None:
     """Return packets and bytes of a counter in a rule; one that has a name of its own keeps them elsewhere."""
     match expression:
         case {"counter": {"packets": int(packets), "bytes": int(octets)}}:

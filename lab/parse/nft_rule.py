@@ -123,11 +123,11 @@ def _operand(read: Words) -> dict[str, Any]:
     raise UnknownError
 
 
-def _value(read: Words) -> Any:  # noqa: ANN401 - JSON is what it is
+def _value(read: Words) -> Any:
     return value(read.take())
 
 
-def value(word: str) -> Any:  # noqa: ANN401
+def value(word: str) -> Any:
     """Return a number, a prefix, a range or a text; raises `UnknownError` for what is no value."""
     if not _VALUE.fullmatch(word):
         raise UnknownError
@@ -143,7 +143,7 @@ def value(word: str) -> Any:  # noqa: ANN401
     return word
 
 
-def _bits(read: Words) -> Any:  # noqa: ANN401
+def _bits(read: Words) -> Any:
     """Return a number, or the names of `(fin | syn)`."""
     if not read.next.startswith("("):
         return _value(read)
@@ -154,7 +154,7 @@ def _bits(read: Words) -> Any:  # noqa: ANN401
     return found
 
 
-def _right(read: Words) -> Any:  # noqa: ANN401
+def _right(read: Words) -> Any:
     if read.next == "{" or read.next.startswith("@"):
         return _set_or_name(read)
     found = [_value(read)]
@@ -163,7 +163,7 @@ def _right(read: Words) -> Any:  # noqa: ANN401
     return found if len(found) > 1 else found[0]
 
 
-def _set_or_name(read: Words) -> Any:  # noqa: ANN401
+def _set_or_name(read: Words) -> Any:
     if read.next.startswith("@"):
         return read.take()
     read.take("{")
@@ -189,7 +189,7 @@ def elements(read: Words) -> list[Any]:
     return found
 
 
-def _key(read: Words) -> Any:  # noqa: ANN401
+def _key(read: Words) -> Any:
     parts = [_value(read)]
     while read.skip("."):
         parts.append(_value(read))

@@ -20,7 +20,7 @@ class NotKnownError(ValueError):
     """The expression is none that kube-proxy writes."""
 
 
-def verdict(expression: Any, comment: str = "") -> Verdict:  # noqa: ANN401 - JSON is what it is
+def verdict(expression: Any, comment: str = "") -> Verdict:
     """Return the verdict of `{"drop": null}` or `{"goto": {"target": "c"}}`; raises `NotKnownError` for another."""
     ((name, body),) = expression.items()
     if name not in VERDICTS:
@@ -41,7 +41,7 @@ def whole(value: object) -> int:
     return value
 
 
-def flag_bits(value: Any) -> int:  # noqa: ANN401
+def flag_bits(value: Any) -> int:
     """Return a number, or the bits that the names of TCP flags stand for."""
     if isinstance(value, dict) and "|" in value:
         value = value["|"]
@@ -58,7 +58,7 @@ def _word(text: str) -> Value:
         return text
 
 
-def value_of(right: Any) -> Any:  # noqa: ANN401 - a Value or a Span
+def value_of(right: Any) -> Any:
     """Return one value or range of a right side or an element; raises `NotKnownError` for another shape."""
     if isinstance(right, str):
         return _word(right)

@@ -10,7 +10,7 @@ _BARE = {"accept", "drop", "return", "continue"}
 _LEVEL = 12  # of nesting; nft allows less
 
 
-def words(expression: Any, level: int = 0) -> str:  # noqa: ANN401 - JSON is what it is
+def words(expression: Any, level: int = 0) -> str:
     """Return the text of an expression."""
     try:
         if level < _LEVEL:
@@ -20,7 +20,7 @@ def words(expression: Any, level: int = 0) -> str:  # noqa: ANN401 - JSON is wha
     return json.dumps(expression)
 
 
-def _words(one: Any, level: int) -> str:  # noqa: ANN401, PLR0911 - one for each shape
+def _words(one: Any, level: int) -> str:  # noqa: PLR0911 - one for each shape
     if isinstance(one, bool) or one is None or isinstance(one, float):
         return json.dumps(one)
     if isinstance(one, str | int):
@@ -37,11 +37,11 @@ def _words(one: Any, level: int) -> str:  # noqa: ANN401, PLR0911 - one for each
     return _SHAPES[name](body, level)
 
 
-def _bits(one: Any, level: int) -> str:  # noqa: ANN401
+def _bits(one: Any, level: int) -> str:
     return f"{one:#010x}" if type(one) is int else words(one, level)
 
 
-def _match(body: Any, level: int) -> str:  # noqa: ANN401
+def _match(body: Any, level: int) -> str:
     left, right = body["left"], body["right"]
     is_mark = "&" in left or left == {"meta": {"key": "mark"}}
     shown = _bits(right, level) if is_mark else words(right, level)
@@ -55,45 +55,45 @@ def _match(body: Any, level: int) -> str:  # noqa: ANN401
     return f"{words(left, level)} {operator}{shown}"
 
 
-def _dnat(body: Any, level: int) -> str:  # noqa: ANN401
+def _dnat(body: Any, level: int) -> str:
     family = f" {body['family']}" if "family" in body else ""
     address = words(body["addr"], level)
     port = f":{body['port']}" if "port" in body else ""
     return f"dnat{family} to {f'[{address}]' if ':' in address and port else address}{port}"
 
 
-def _meta(body: Any, _: int) -> str:  # noqa: ANN401
+def _meta(body: Any, _: int) -> str:
     key = str(body["key"])
     return key if key in ("iif", "oif", "iifname", "oifname") else f"meta {key}"
 
 
-def _set(body: Any, level: int) -> str:  # noqa: ANN401
+def _set(body: Any, level: int) -> str:
     return f"{body['op']} {body['set']} {{ {words(body['elem'], level)} }}"
 
 
-def _elements(body: Any, level: int) -> str:  # noqa: ANN401
+def _elements(body: Any, level: int) -> str:
     return f"{{ {', '.join(words(one, level) for one in body)} }}"
 
 
-def _reject(body: Any, _: int) -> str:  # noqa: ANN401
+def _reject(body: Any, _: int) -> str:
     if not body or body.get("expr") == "port-unreachable":
         return "reject"
     return " ".join(["reject with", *(str(body[key]) for key in ("type", "expr") if key in body)])
 
 
-def _limit(body: Any, level: int) -> str:  # noqa: ANN401
+def _limit(body: Any, level: int) -> str:
     if "text" in body:
         return str(body["text"])
     burst = f" burst {body['burst']} {body.get('burst_unit', 'packets')}" if "burst" in body else ""
     return f"limit rate {'over ' if body.get('inv') else ''}{words(body['rate'], level)}/{body['per']}{burst}"
 
 
-def _log(body: Any, level: int) -> str:  # noqa: ANN401
+def _log(body: Any, level: int) -> str:
     named = (f'{key} "{value}"' if key == "prefix" else f"{key} {words(value, level)}" for key, value in body.items())
     return " ".join(["log", *named])
 
 
-def _xt(body: Any, _: int) -> str:  # noqa: ANN401
+def _xt(body: Any, _: int) -> str:
     return f'xt {body["type"]} "{body["name"]}"'
 
 

@@ -82,5 +82,5 @@ def _values(parser: CParser) -> list[Any]:
     return found
 
 
-def _odd_key(event: Any, here: dict[str, Any]) -> bool:  # noqa: ANN401 - a ScalarEvent, whose type knows no fields
+def _odd_key(event: Any, here: dict[str, Any]) -> bool:
     return event.value in here or (event.value == "<<" and event.implicit[0])

@@ -106,7 +106,7 @@ def _structs(todo: set[type[Struct]]) -> set[type[Struct]]:
     return found
 
 
-def _parts(info: Any) -> set[type[Struct]]:  # noqa: ANN401 - msgspec.inspect's types have no common shape
+def _parts(info: Any) -> set[type[Struct]]:
     match info:
         case msgspec.inspect.StructType():
             return {info.cls}.union(*(_parts(field.type) for field in info.fields))

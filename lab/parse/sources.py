@@ -56,7 +56,7 @@ class Source:
     document: int = 0
     path: Path = ()
 
-    def plain(self) -> Any:  # noqa: ANN401 - JSON or YAML
+    def plain(self) -> Any:
         """Return the object as dicts, lists and scalars, with the kind that a list of such objects says for it."""
         value = self.value if self.raw is None else msgspec.json.decode(self.raw)
         if isinstance(value, dict):

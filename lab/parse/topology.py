@@ -127,7 +127,7 @@ def _values(doc: Document) -> Iterator[tuple[Any, Path]]:
         yield item, ("items", index)
 
 
-def _add(found: Found, value: Any, origin: Origin) -> None:  # noqa: ANN401 - plain YAML
+def _add(found: Found, value: Any, origin: Origin) -> None:
     """Make one object of `value`, or note its mistakes."""
     out = found.mistakes
     kind = value.get("kind") if isinstance(value, dict) else None
@@ -169,7 +169,7 @@ def _unknown_kind(kind: object) -> str:
     )
 
 
-def _check_name(one: Any, at: int, out: Mistakes) -> None:  # noqa: ANN401 - any kind
+def _check_name(one: Any, at: int, out: Mistakes) -> None:
     rule = names.BY_KIND.get(one.kind)
     expected = rule(one.metadata.name) if rule else None
     if expected:

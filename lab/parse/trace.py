@@ -57,7 +57,7 @@ class Concerned:
 
 def _has_ports(data: bytes) -> bool:
     version = data[0] >> 4 if data else 0
-    return (version == 4 and data[9:10] in _WITH_PORTS) or (version == 6 and data[6:7] in _WITH_PORTS)  # noqa: PLR2004
+    return (version == 4 and data[9:10] in _WITH_PORTS) or (version == 6 and data[6:7] in _WITH_PORTS)  # noqa: PLR2004 - IPv4, IPv6
 
 
 def events(

@@ -109,12 +109,12 @@ CUSTOM: dict[Any, tuple[Callable[[str], str | None], str]] = {IPAddress: (addres
 SLOPPY: dict[Any, Callable[[str], str | None]] = {IPAddress: sloppy.address, IPNetwork: cidr}
 
 
-def decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
+def decode(kind: type, value: Any) -> Any:
     """Make an address or a range of a text that its rule found good."""
     return ip_address(value) if kind == IPAddress else ip_network(value)
 
 
-def decode_sloppily(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's dec_hook
+def decode_sloppily(kind: type, value: Any) -> Any:
     """Make an address or a range of a text as kube-proxy does; `ValueError` if it is none."""
     if not isinstance(value, str) or (kind != IPAddress and cidr(value)):
         raise ValueError(value)

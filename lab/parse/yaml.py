@@ -129,7 +129,7 @@ class _Reader:
         if len(self.spots) < SHOWN:
             self.spots.append(Spot(node.start_mark.line + 1, node.start_mark.column + 1, text))
 
-    def read(self, node: Node) -> Any:  # noqa: ANN401 - YAML is what it is
+    def read(self, node: Node) -> Any:
         self.count += 1
         if self.count > self.most:
             raise _TooMuch(f"more than {self.most} values, with those that its aliases repeat")
@@ -148,7 +148,7 @@ class _Reader:
         self.open.discard(here)
         return made
 
-    def scalar(self, node: ScalarNode) -> Any:  # noqa: ANN401
+    def scalar(self, node: ScalarNode) -> Any:
         text: str = node.value
         if node.tag == "plain":
             return plain(text)
@@ -186,7 +186,7 @@ class _Reader:
         return {}
 
 
-def plain(text: str) -> Any:  # noqa: ANN401
+def plain(text: str) -> Any:
     """Return what an unquoted YAML scalar means: null, a bool, a number, or the text itself."""
     if text in _WORDS:
         return _WORDS[text]

@@ -48,7 +48,9 @@ def group(*children: Element | str, title: str = "", **attributes: Attribute) ->
 
 def escaped(text: str) -> str:
     """Return a text as XML and HTML have it; `?` for what cannot be seen, as control characters, which XML forbids."""
-    return "".join(letter if _allowed(letter) else "?" for letter in text).translate(_ESCAPES)
+    if not text.isprintable():
+        text = "".join(letter if _allowed(letter) else "?" for letter in text)
+    return text.translate(_ESCAPES)
 
 
 def _allowed(letter: str) -> bool:

@@ -39,7 +39,7 @@ document.body.append(told);
 class Probe(Protocol):
     """Opens a page, and returns what a script's `return` gives there; fails if the page complains of anything."""
 
-    def __call__(self, page: str, script: str, *, dark: bool = False, wide: int = 1280) -> Any: ...  # noqa: ANN401 - JSON
+    def __call__(self, page: str, script: str, *, dark: bool = False, wide: int = 1280) -> Any: ...
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def browser() -> str:
 
 @pytest.fixture
 def probe(browser: str, tmp_path: Path) -> Probe:
-    def run(page: str, script: str, *, dark: bool = False, wide: int = 1280) -> Any:  # noqa: ANN401 - JSON
+    def run(page: str, script: str, *, dark: bool = False, wide: int = 1280) -> Any:
         (tmp_path / "page.html").write_text(with_scripts(page, _LISTEN, _REPORT.replace("BODY", script)), "utf-8")
         argv = [
             browser,

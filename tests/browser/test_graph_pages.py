@@ -27,7 +27,7 @@ def test_all_words_can_be_read_and_none_leaves_its_place(
     probe: Probe,
     name: str,
     service: str,
-    dark: bool,  # noqa: FBT001 - a parameter
+    dark: bool,
     wide: int,
 ) -> None:
     found = probe(

@@ -112,7 +112,7 @@ if (root.scrollWidth > root.clientWidth) spilt.push("the page is wider than the 
 
 @pytest.mark.parametrize("name", JOURNEYS)
 @pytest.mark.parametrize(("dark", "wide"), LOOKS, ids=["light", "light-narrow", "dark", "dark-narrow"])
-def test_all_words_can_be_read_and_none_leaves_its_place(probe: Probe, name: str, dark: bool, wide: int) -> None:  # noqa: FBT001 - parameters
+def test_all_words_can_be_read_and_none_leaves_its_place(probe: Probe, name: str, dark: bool, wide: int) -> None:
     script = HELPERS + 'document.querySelector("#all-steps").click();' + CONTRAST + FIT
     found = probe(html(JOURNEYS[name]()), script + "return [faint, spilt, measured];", dark=dark, wide=wide)
     assert found[:2] == [[], []]

@@ -113,7 +113,7 @@ FIRST = {"", "clusterip", "hairpin", "nodeport", "octopus"}
 
 def topology_of(item: pytest.Item) -> str:
     """Return which topology a test is about, by its parameter `name` or `document`."""
-    params: dict[str, str] = getattr(item, "callspec").params if hasattr(item, "callspec") else {}  # noqa: B009
+    params: dict[str, str] = getattr(item, "callspec").params if hasattr(item, "callspec") else {}  # noqa: B009 - not every item has one
     if item.path.stem in ("test_gallery", "test_predicted"):
         return params.get("name", "")
     return Path(params["document"]).parent.name if item.path.stem == "test_readme" and "document" in params else ""

@@ -39,7 +39,7 @@ def who(invoke: Invoke, to: str = "svc/web", count: int = MANY, *, source: str =
     return {reply.get("pod") or "" for reply in replies}
 
 
-def objects(invoke: Invoke) -> Any:  # noqa: ANN401 - JSON
+def objects(invoke: Invoke) -> Any:
     return json.loads(ok(invoke("lab.status", "--json")))
 
 

@@ -101,7 +101,7 @@ def fdb(netns: str) -> list[Thing]:
     ]
 
 
-def _dump(netns: str, kind: int, body: bytes, decoder: Any) -> Iterator[Any]:  # noqa: ANN401 - pyroute2 has no types
+def _dump(netns: str, kind: int, body: bytes, decoder: Any) -> Iterator[Any]:
     with open_in(netns) as channel:
         for raw in channel.dump(kind, body):
             message = decoder(raw)

@@ -13,7 +13,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def data(done: subprocess.CompletedProcess[str], status: int = 0) -> Any:  # noqa: ANN401 - JSON is what it is
+def data(done: subprocess.CompletedProcess[str], status: int = 0) -> Any:
     """Return what a command printed as JSON."""
     assert done.returncode == status, done.stderr
     return json.loads(done.stdout)

@@ -55,7 +55,7 @@ def now(cluster: Cluster, node: str) -> list[Any]:
     return [view(sync.listing(cluster, node, family)) for family in FAMILIES]
 
 
-def view(text: str) -> Any:  # noqa: ANN401 - one shape for each mode
+def view(text: str) -> Any:
     """Return a listing so that equal ones treat every packet alike, read without any of the code under test."""
     if text.startswith("{"):
         return sorted(json.dumps(row, sort_keys=True) for row in _nft_rows(json.loads(text)["nftables"]))

@@ -210,7 +210,7 @@ def test_a_place_that_there_is_not_is_told_with_the_nearest(
 # --- lab.conntrack ---------------------------------------------------------------------------------------------------
 
 
-def _flow(invoke: Invoke, node: str, port: int) -> Any:  # noqa: ANN401 - JSON is what it is
+def _flow(invoke: Invoke, node: str, port: int) -> Any:
     """Return the one flow of `node` that comes from the client's port `port`."""
     flows = data(invoke("lab.conntrack", "--node", node, "--json"))
     (found,) = [flow for flow in flows if flow["original"]["sport"] == port and flow["protocol"] == "tcp"]

@@ -122,7 +122,7 @@ def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke)
         shell.expect(pexpect.EOF)
     done = record(EXERCISE)
     assert (done.state, done.attempts, done.hints, done.checks) == ("passed", 1, 1, 1)
-    assert re.search(rf"> +{EXERCISE} .* passed +\d+ s +1$", invoke("exercise.list").stdout, re.MULTILINE)
+    assert re.search(rf"> +{EXERCISE} .* passed +[\d.]+ s +1$", invoke("exercise.list").stdout, re.MULTILINE)
     solution = invoke("exercise.solution")
     assert f"ip netns exec {node} sysctl -w net.ipv4.ip_forward=1" in solution.stdout
     assert record(EXERCISE).gave_up is False
@@ -171,7 +171,7 @@ LFLAGS = termios.ICANON | termios.ECHO
 
 
 @pytest.mark.parametrize("ending", ["q", "\x03", signal.SIGTERM, "the lab ends"])
-def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: Any) -> None:  # noqa: ANN401
+def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: Any) -> None:
     invoke("exercise.start", "quiz")
     with pexpect.spawn("sh", ["-i"], encoding="utf-8", timeout=30, env={**os.environ, "PS1": "$ "}) as shell:
         before = termios.tcgetattr(shell.child_fd)[3] & LFLAGS

@@ -229,7 +229,7 @@ def test_a_stale_folder_whose_pid_was_reused_is_pruned_and_the_process_lives(inv
     record = runtime / "hairpin" / "clusterip" / "lab.json"
     saved = json.loads(record.read_text())
     assert invoke("lab.down").returncode == 0
-    bystander = subprocess.Popen(["sleep", "1000"])  # noqa: S607 - whichever sleep(1) there is
+    bystander = subprocess.Popen(["sleep", "1000"])
     saved["keeper"]["pid"] = bystander.pid
     record.parent.mkdir(parents=True, mode=0o700)
     record.parent.parent.chmod(0o700)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -18,8 +19,6 @@ from tests.kernel.built import EMPTY, LAB, Inside, made, of, ops
 
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
 def test_the_rules_of_each_node_and_family_are_loaded(inside: Inside, tool: rules.Tool) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     wanted = [replace(op, tool=tool) if isinstance(op, Rules) else op for op in ops()]
 
     def saved() -> dict[tuple[str, str], str]:

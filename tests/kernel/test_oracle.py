@@ -21,6 +21,7 @@ from lab.model.service import Endpoint, ServiceUnit
 from lab.proxy import classic, iptables
 from lab.proxy.config import LOOPBACK, Detector, ProxyConfig
 from lab.proxy.node import render
+from tests.rendered_iptables import chains_of
 from tests.test_proxy_oracle import CASES, objects, sorted_out
 
 Inside = Callable[..., Any]
@@ -172,7 +173,7 @@ def test_a_chance_is_what_the_kernel_makes_of_kube_proxys_decimals(inside: Insid
     endpoints = tuple(Endpoint(address=ip_address("10.244.0.0") + n, port=80) for n in range(700))
     (unit, *_) = everything("10.96.0.", "10.244.1.", "203.0.113.")
     ruleset = iptables.render([replace(unit, endpoints=endpoints)], CONFIG, counters=False)
-    chain = next(chain for _, chain in ruleset.chains_of("default/web") if "SVC" in chain.name)
+    chain = next(chain for chain in chains_of(ruleset) if "SVC" in chain.name)
     ours = [rule.split("--probability ")[1].split()[0] for rule in chain.rules[:-1]]
     written = [f"-A A -m statistic --mode random --probability {1 / count:.10f}\n" for count in range(700, 1, -1)]
     text = "".join(("*nat\n", ":A - [0:0]\n", *written, "COMMIT\n"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from lab.errors import KernelError
 from lab.kernel import command, rules
 from lab.model.address import FAMILIES, Family
 from lab.model.nft_ruleset import TABLE_FAMILY, NftRuleset
@@ -66,7 +67,7 @@ PREFIXES: dict[Family, tuple[str, str, str]] = {
 }
 
 
-def address(prefix: str, number: int) -> Any:  # noqa: ANN401 - either family's
+def address(prefix: str, number: int) -> Any:
     return ip_address(f"{prefix}{number >> 8}{':' if ':' in prefix else '.'}{number & 255}")
 
 
@@ -120,7 +121,7 @@ def verdicts(ours: NftRuleset) -> dict[str, set[tuple[str, str, str]]]:
     }
 
 
-def element_of(entry: Any) -> tuple[str, str, str]:  # noqa: ANN401 - JSON is what it is
+def element_of(entry: Any) -> tuple[str, str, str]:
     """Return an element of nft's JSON as key, verdict and comment."""
     key, verdict = entry if isinstance(entry, list) else (entry, None)
     comment = ""
@@ -239,8 +240,6 @@ def test_a_table_larger_than_one_transaction_may_be_is_loaded_whole(inside: Insi
 
 
 def test_what_nft_refuses_is_told(inside: Inside) -> None:
-    from lab.errors import KernelError  # noqa: PLC0415
-
     bad = rules.Load(
         netns="", tool="nft", family="ipv4", text="table ip kube-proxy {\n\tchain a {\n\t\tgoto b\n\t}\n}\n"
     )

@@ -45,7 +45,7 @@ def text(mode: Mode) -> str:
     return iptables.render(UNITS, config, counters=False).restore_text()
 
 
-def held(argv: tuple[str, ...], texts: Iterable[str], tool: rules.Tool) -> Any:  # noqa: ANN401 - one shape for each tool
+def held(argv: tuple[str, ...], texts: Iterable[str], tool: rules.Tool) -> Any:
     """Load texts one after the other, and return what the kernel then holds."""
     with netns.scratch():
         for one in texts:

@@ -219,7 +219,7 @@ CONFIG: dict[str, Any] = {
 Path_ = tuple[str | int, ...]
 
 
-def leaves(value: Any, path: Path_ = ()) -> list[Path_]:  # noqa: ANN401 - JSON is what it is
+def leaves(value: Any, path: Path_ = ()) -> list[Path_]:
     """Return the path to every leaf but those that say what an object is."""
     if isinstance(value, dict):
         kept = {key: part for key, part in value.items() if key not in ("kind", "apiVersion")}
@@ -232,7 +232,7 @@ def leaves(value: Any, path: Path_ = ()) -> list[Path_]:  # noqa: ANN401 - JSON 
 Edits = list[tuple[tuple[str, Path_], object]]
 
 
-def put(document: Any, path: Path_, value: object) -> None:  # noqa: ANN401 - as above
+def put(document: Any, path: Path_, value: object) -> None:
     for step in path[:-1]:
         document = document[step]
     document[path[-1]] = value

@@ -90,7 +90,7 @@ def findings(invoke: Invoke) -> dict[tuple[str, str], bool]:
     return {(one["it"], part["what"]): part["holds"] for one in found["expectations"] for part in one["findings"]}
 
 
-def objects(invoke: Invoke) -> Any:  # noqa: ANN401 - JSON
+def objects(invoke: Invoke) -> Any:
     shown = json.loads(invoke("lab.status", "--json").stdout)
     return {key: shown[key] for key in ("nodes", "services")}
 

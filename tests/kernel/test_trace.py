@@ -22,6 +22,7 @@ from lab.kernel import command, join, netns, network, nf_tables, trace_table
 from lab.kernel.netlink import NETLINK_NETFILTER, open_in
 from lab.model.request import Request
 from lab.model.trace import OWN_TABLE, Event, Evidence
+from tests import commandline
 
 from .conftest import ROOT, Invoke, lab_of_module
 
@@ -39,8 +40,6 @@ Inside = Callable[..., Any]
 @pytest.fixture(scope="module", params=TOOLS)
 def tool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give what the rules of a lab that stands, the topology `clusterip`, are made by; tests leave it as it is."""
-    from tests import commandline  # noqa: PLC0415
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         patch.delenv("HAIRPIN_LAB", raising=False)
@@ -57,7 +56,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Invoke]:
         yield invoke
 
 
-def asked(source: str = "client-a", to: str = "svc/web", **more: Any) -> Request:  # noqa: ANN401 - a field's value
+def asked(source: str = "client-a", to: str = "svc/web", **more: Any) -> Request:
     request, _ = observe.request(session.attach().cluster, source, to, port=None, protocol="tcp")
     return replace(request, **more)
 

@@ -175,7 +175,7 @@ def test_explain_that_finds_a_difference_says_where_and_ends_with_exit_status_1(
 ) -> None:
     whole = trace.trace
 
-    def without_a_rule(*arguments: Any, **more: Any) -> Evidence:  # noqa: ANN401 - as it was called
+    def without_a_rule(*arguments: Any, **more: Any) -> Evidence:
         evidence = whole(*arguments, **more)
         gone = next(one for one in evidence.events if one.kind == "rule" and one.chain.startswith("KUBE-SVC-"))
         return replace(evidence, events=tuple(one for one in evidence.events if one is not gone))
@@ -192,7 +192,7 @@ def test_nobody_changes_the_lab_while_it_is_traced(standing: Invoke, monkeypatch
     of = trace.of
     busy = []
 
-    def held(lab: session.Standing, *arguments: Any, **more: Any) -> Evidence:  # noqa: ANN401 - as it was called
+    def held(lab: session.Standing, *arguments: Any, **more: Any) -> Evidence:
         monkeypatch.setattr(state, "PATIENCE_S", 0.0)
         done = standing("lab.scale", "web", "3")
         busy.append(done.stderr)

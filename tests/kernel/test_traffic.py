@@ -232,7 +232,7 @@ def test_an_answer_tells_who_gave_it_and_the_source_that_it_saw(
 
 
 @pytest.mark.parametrize("address", [SERVER, SECOND, SERVER6, SECOND6], ids=str)
-def test_a_udp_answer_leaves_from_the_address_that_was_asked(inside: Inside, address: Any) -> None:  # noqa: ANN401
+def test_a_udp_answer_leaves_from_the_address_that_was_asked(inside: Inside, address: Any) -> None:
     def observe() -> Reply:
         wire()
         with serving(WEB):

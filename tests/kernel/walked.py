@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -105,7 +105,7 @@ def case_of(
     *,
     counters: bool,
     release: Release = "1.36",
-    **fields: Any,  # noqa: ANN401
+    **fields: Any,
 ) -> Case:
     """Return a golden case; `fields` of its configuration may differ."""
     objects = load([str(folder / "objects.yaml"), str(folder / "proxy.yaml")])
@@ -137,9 +137,9 @@ def predicted(way: Way) -> Fate:
 
 def shares(found: Explanation) -> dict[Fate, float]:
     """Return each fate with its probability."""
-    total: Counter[Fate] = Counter()
+    total: defaultdict[Fate, float] = defaultdict(float)
     for way in found.ways:
-        total[predicted(way)] += float(way.share)  # type: ignore[assignment]
+        total[predicted(way)] += float(way.share)
     return dict(total)
 
 

@@ -180,7 +180,7 @@ def _nftables(found: Targets, table: Table) -> None:
     virtual = table.containers.get("cluster-ips", Container("")).exact
     for key, verdict in _elements(table, "service-ips"):
         named = _CHAIN.fullmatch(verdict.target)
-        if named and len(key) == 3 and isinstance(key[0], (IPv4Address, IPv6Address)) and isinstance(key[2], int):  # noqa: PLR2004
+        if named and len(key) == 3 and isinstance(key[0], (IPv4Address, IPv6Address)) and isinstance(key[2], int):  # noqa: PLR2004 - address, protocol, port
             way: Way = "cluster IP" if (key[0],) in virtual else "external IP"
             _door(found, _named(named), Door(way, key[0], key[2]), table, verdict.target)
             _nft_local(found, table, verdict.target, named)

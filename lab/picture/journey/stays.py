@@ -28,19 +28,20 @@ class Stay:
 
 def stays(journey: Journey, indexes: Sequence[int]) -> list[Stay]:
     """Return each stay at a place; a packet that a node sends to itself (by lo) is there twice."""
+    steps = journey.steps
     return [
         Stay(name, stay)
-        for name, group in groupby(indexes, key=lambda index: journey.steps[index].node)
-        for stay in _apart(journey, group)
+        for name, group in groupby(indexes, key=lambda index: steps[index].node)
+        for stay in _apart(steps, group)
     ]
 
 
-def _apart(journey: Journey, indexes: Iterator[int]) -> Iterator[tuple[int, ...]]:
+def _apart(steps: Sequence[Step], indexes: Iterator[int]) -> Iterator[tuple[int, ...]]:
     stay: list[int] = []
     for index in indexes:
-        if _begins_again(journey.steps[index], [journey.steps[one] for one in stay]):
+        if _begins_again(steps[index], [steps[one] for one in stay]):
             cut = len(stay)
-            while cut and journey.steps[stay[cut - 1]].direction == "in":
+            while cut and steps[stay[cut - 1]].direction == "in":
                 cut -= 1
             yield tuple(stay[:cut])
             stay = stay[cut:]
