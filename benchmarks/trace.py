@@ -17,8 +17,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.kept import check_part, invoke, keep, lines_of, machine, pss
-from lab import observe, session, trace, traffic
+from lab.ask import traffic
 from lab.kernel import command
+from lab.packets import trace
+from lab.standing import observe, session
 
 PARTS = ("requests", "journey", "memory")
 TOOLS = {
@@ -41,7 +43,8 @@ _MEASURES_ITSELF = """
 import functools, os, resource, sys, time
 from dataclasses import replace
 import lab.journey
-from lab import tracing, traffic
+from lab.ask import traffic
+from lab.packets import tracing
 from lab.cli import main
 
 others = int(sys.argv.pop(1))

@@ -20,12 +20,13 @@ from statistics import median
 from typing import Any
 
 from benchmarks.kept import check_part, invoke, keep, lines_of, machine, numbers, pss
-from lab import state, topology
-from lab.build import build
+from lab import topology
 from lab.kernel import capsule, command, join, rules
 from lab.model.ops import Address, Bridge, Namespace, Op, Veth
 from lab.plan import plan
 from lab.plan.describe import describe
+from lab.standing import state
+from lab.standing.build import build
 
 PARTS = ("build", "commands", "memory")
 LARGE = 500

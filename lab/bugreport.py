@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import lab
-from lab import logbook, observe
 from lab.errors import HostError, LabError
 from lab.kernel import netns
 from lab.kernel.command import Command, run_all
 from lab.kernel.doctor import examine
 from lab.report import doctor, flows, status
-from lab.session import Standing
+from lab.standing import logbook, observe
+from lab.standing.session import Standing
 
 # What is asked in every namespace, as a person would; each is listed with its answer.
 QUESTIONS = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lab import judge, observe
+from lab import judge
 from lab.controllers.expect import askers, in_short
 from lab.errors import TopologyError
 from lab.model.address import IPAddress
@@ -17,6 +17,7 @@ from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply, Request
 from lab.parse import target as targets
 from lab.parse.place import Place, places
+from lab.standing import observe
 
 SILENCE_S = 1.5
 """How long to wait, in seconds, where no answer is expected.

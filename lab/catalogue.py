@@ -10,7 +10,6 @@ from typing import get_args
 from msgspec import structs
 
 import lab
-from lab import programs
 from lab.controllers.adopt import Choice
 from lab.controllers.check import no_bridge, no_place, no_tunnel
 from lab.errors import TopologyError
@@ -20,6 +19,7 @@ from lab.parse import option
 from lab.parse.files import FILE
 from lab.parse.mistake import did_you_mean, listed, nearest, show
 from lab.proxy.classic import NO_NFTABLES
+from lab.standing import programs
 from lab.topology import Completed, load, of_cluster, read
 
 INLINE = "<text>"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
-from lab import edits, judge, live, observe, words
+from lab import edits, judge, words
 from lab.cases import Case, Known, case_or_finding
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
@@ -21,7 +21,9 @@ from lab.model.observation import Observation
 from lab.model.request import Reply, Request
 from lab.model.trace import Evidence
 from lab.parse.sloppy import parse_duration
-from lab.session import Progress, Standing, silently
+from lab.standing import live, observe
+from lab.standing.meter import Meter, silently
+from lab.standing.session import Standing
 
 AT_ONCE = 1000
 """So many requests are under way at a time where nothing depends on their order: most of those that fail only wait."""
@@ -52,7 +54,7 @@ Judged = list[tuple[Finding, ...]]
 """The findings of an expectation, and of each of its steps."""
 
 
-def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched) -> Verdict:
+def check(lab: Standing, progress: Meter, on_failure: OnFailure = _unwatched) -> Verdict:
     """Make the requests of the topology's expectations, and judge what clients, servers, conntrack and rules saw.
 
     Nobody else changes the lab meanwhile; what expectations change is put back before this ends. Raises `LabError` if
@@ -68,7 +70,7 @@ def check(lab: Standing, progress: Progress, on_failure: OnFailure = _unwatched)
         )
 
 
-def several(lab: Standing, wanted: Sequence[Expectation], progress: Progress) -> list[Judged]:
+def several(lab: Standing, wanted: Sequence[Expectation], progress: Meter) -> list[Judged]:
     """Judge expectations that need not be the lab's own, as `check` does; return the findings of each, step by step.
 
     What one names and is not there does not hold.
@@ -77,7 +79,7 @@ def several(lab: Standing, wanted: Sequence[Expectation], progress: Progress) ->
         return _check(standing, wanted, progress, _unwatched)
 
 
-def _check(lab: Standing, wanted: Sequence[Expectation], progress: Progress, on_failure: OnFailure) -> list[Judged]:
+def _check(lab: Standing, wanted: Sequence[Expectation], progress: Meter, on_failure: OnFailure) -> list[Judged]:
     together = {number: one for number, one in enumerate(wanted) if not _alone(one)}
     judged = _together(lab, together, progress, on_failure)
     for number, one in enumerate(wanted):
@@ -93,7 +95,7 @@ def _alone(expectation: Expectation) -> bool:
 
 
 def _together(
-    lab: Standing, wanted: Mapping[int, Expectation], progress: Progress, on_failure: OnFailure
+    lab: Standing, wanted: Mapping[int, Expectation], progress: Meter, on_failure: OnFailure
 ) -> dict[int, Judged]:
     """Try expectations at once, and return the findings of each by its number."""
     known = Known.of(lab.cluster)
@@ -154,7 +156,7 @@ def _conditioned(cluster: Cluster, step: Step, now: str) -> Cluster:
     return reduce(lambda old, change: edits.condition(old, *change, now=now), changes, cluster)
 
 
-def _observe_all(cases: Sequence[Case], nodes: Sequence[str], progress: Progress) -> list[Observation]:
+def _observe_all(cases: Sequence[Case], nodes: Sequence[str], progress: Meter) -> list[Observation]:
     """Inside the capsule: send every request, then read what the nodes' conntrack holds of the first ones."""
     number = sum(len(case.in_full()) for case in cases)
     progress("requests", 0, number)
@@ -180,8 +182,9 @@ def _observe_one(lab: Standing, case: Case) -> Observation:
 
 def traced(lab: Standing, case: Case) -> Observation:
     """Send a case's requests, the first one traced, and look at what came of them, in a lab that is held."""
-    from lab import trace, traffic  # noqa: PLC0415 - few expectations need them
+    from lab.ask import traffic  # noqa: PLC0415 - few expectations need them
     from lab.journey import assemble  # noqa: PLC0415 - as above
+    from lab.packets import trace  # noqa: PLC0415 - few expectations need them
 
     evidence = trace.of(lab, case.requests[0])
     others = case.in_full()[1:]
@@ -218,7 +221,7 @@ def _replies(cases: Sequence[Case], nodes: Sequence[str], *, concurrency: int = 
     The first ones are those whose flows are looked at: they go before the others, which may make flows like theirs.
     Where one pod must give all replies, they are waited for.
     """
-    from lab import ports, traffic  # noqa: PLC0415 - only needed in there
+    from lab.ask import ports, traffic  # noqa: PLC0415 - only needed in there
 
     firsts = [(request, case.ends) for case in cases for request in case.requests]
     others = [request for case in cases for request in case.others()]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from lab import installed, judge, observe
+from lab import judge
 from lab.model.cluster import Cluster, cluster_ips, external_addresses, node_addresses, pod_netns
 from lab.model.evidence import Evidence
 from lab.model.installed import Installed
 from lab.model.kubernetes import Service
 from lab.model.request import Reply, Request
 from lab.model.status import shown
-from lab.session import Standing
+from lab.standing import installed, observe
+from lab.standing.session import Standing
 
 KINDS = 4
 """Of so many kinds of replies (one error, or one pod) the first one's flows are shown."""

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lab import catalogue, session
+from lab import catalogue
 from lab.check import check
 from lab.errors import LabError
 from lab.kernel import children
 from lab.model.gallery import Tried
 from lab.parse import option
-from lab.session import Standing
+from lab.standing import session
+from lab.standing.meter import Meter, silently
+from lab.standing.session import Standing
 from lab.topology import Completed
 
 MODES: Mapping[str, Mapping[str, str]] = {
@@ -54,7 +56,7 @@ def items(topologies: Sequence[str] = (), mode: str = "iptables") -> tuple[Item,
     return tuple(Item(topology=name, mode=one) for name in chosen for one in (MODES if mode == ALL else (mode,)))
 
 
-def run(wanted: Sequence[Item], progress: session.Progress) -> list[Tried]:
+def run(wanted: Sequence[Item], progress: Meter) -> list[Tried]:
     """Try each item in a lab of its own, several at a time, and return what came of them in the same order.
 
     Whatever ends this early, even a signal, no lab of it stays.
@@ -94,7 +96,7 @@ def trial(
         chosen = choose()
         with session.passing(chosen.cluster, name=name, source=topology, notes=chosen.notes) as lab:
             prepare(lab)
-            verdict = check(lab, session.silently)
+            verdict = check(lab, silently)
     except LabError as error:
         return Tried(topology=topology, mode=mode, error=str(error), took_s=time.perf_counter() - begun)
     took_s = time.perf_counter() - begun

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lab import installed
 from lab.errors import TopologyError
 from lab.model.cluster import Cluster, full_name
 from lab.parse import target as targets
 from lab.picture.chains import Forest, forests
 from lab.proxy import rendered
 from lab.report import rules as report
-from lab.session import Standing
+from lab.standing import installed
+from lab.standing.session import Standing
 
 
 def chains(cluster: Cluster, service: str, *, node: str = "", lab: Standing | None = None) -> tuple[Forest, ...]:

@@ -3,7 +3,7 @@
 A fair choice among k endpoints gives each a binomial count of N requests with p = 1/k. An endpoint is suspected when
 its count is so low, or so high, that a fair choice gives one as extreme with a chance of at most FALSE_ALARM / 2k
 (Bonferroni: two sides, k endpoints). So a fair choice is called unfair with a chance of at most FALSE_ALARM in all, if
-each request is a flow of its own: see `lab.traffic.PORTS_KEPT`.
+each request is a flow of its own: see `lab.ask.traffic.PORTS_KEPT`.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from lab import installed, logbook, observe
 from lab.errors import LabError
 from lab.kernel import netns
 from lab.kernel.command import Command, run_all
 from lab.report import flows, rules, status
-from lab.session import Standing
+from lab.standing import installed, logbook, observe
+from lab.standing.session import Standing
 
 LINES = 120
 """So many lines of each part are kept: a report is read by people."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import build
 from lab.kernel import sysctl
 from lab.model.ops import Sysctl
+from lab.standing import build
 
 if TYPE_CHECKING:
     import pytest

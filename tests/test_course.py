@@ -15,17 +15,19 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from lab import attempts, catalogue, check, learner, live, session, state, topology, workshop
-from lab import course as courses
-from lab import progress as file
-from lab.attempts import Sitting
-from lab.course import Course
+from lab import catalogue, check, topology
 from lab.errors import HostError, KernelError, TopologyError
 from lab.exercise import progress as events
 from lab.model.exercise import ExerciseSpec
 from lab.model.progress import Attempt, ExamItem, Progress
 from lab.model.verdict import CellSeen, Verdict
 from lab.report import exercise as report
+from lab.standing import live, session, state
+from lab.workshop import attempts, labs, learner, scenes
+from lab.workshop import course as courses
+from lab.workshop import progress as file
+from lab.workshop.attempts import Sitting
+from lab.workshop.course import Course
 
 from . import commandline
 from .exercises import SPEC, write
@@ -167,7 +169,7 @@ def test_two_folders_that_have_an_exercise_of_one_name_share_nothing(root: Path,
     assert [row.record.passes for row in here.rows] == [0, 1, 0]
     assert [row.record.passes for row in there.rows] == [0]
     assert (here.current, there.current) == ("b", "")
-    assert [at.under_way(workshop.find("b", at.folder)) for at in (here, there)] == [True, False]
+    assert [at.under_way(scenes.find("b", at.folder)) for at in (here, there)] == [True, False]
     assert there.following == "b"
 
 
@@ -175,12 +177,12 @@ def test_two_folders_that_have_an_exercise_of_one_name_share_nothing(root: Path,
 def test_the_folder_that_comes_along_is_the_same_however_it_is_named(
     spelt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = workshop.folder()
+    ours = scenes.folder()
     monkeypatch.chdir(ours)
     (tmp_path / "link").symlink_to(ours)
     named = {"link": str(tmp_path / "link"), "absolute": str(ours)}.get(spelt, spelt)
     assert courses.course(named).folder == ""
-    one = workshop.find("ip-forward-off", named)
+    one = scenes.find("ip-forward-off", named)
     assert (courses.place(one), courses.key(one)) == ("", "ip-forward-off")
     own = courses.course(str(ours / "01-clusterip" / "ip-forward-off"))
     assert [courses.key(each) for each in own.exercises] == ["ip-forward-off"]
@@ -204,8 +206,8 @@ def checks(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object], ver
         meanwhile()
         return verdict or Verdict(cells=(CellSeen(name="hairpin", it="", state="green"),))
 
-    monkeypatch.setattr(workshop, "check_lab", check_lab)
-    monkeypatch.setattr(workshop, "look", check_lab)
+    monkeypatch.setattr(labs, "check_lab", check_lab)
+    monkeypatch.setattr(labs, "look", check_lab)
 
 
 def test_a_check_counts_for_the_attempt_that_it_was_made_of_and_no_other(

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from lab.curl import curl_argv, curl_reply
+from lab.ask.curl import curl_argv, curl_reply
 from lab.model.request import Reply, Request
 
 ASK = Request(netns="client", address=ip_address("10.96.0.10"), port=80, path="/hostname", timeout_s=2.5)

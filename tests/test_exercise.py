@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from lab import catalogue, edits, installed, live, topology, workshop
+from lab import catalogue, edits, topology
 from lab.controllers import expect
 from lab.exercise import judge, vary
 from lab.exercise.matrix import matrix
@@ -23,6 +23,8 @@ from lab.model.verdict import CellSeen, Trial, Verdict, Verified
 from lab.parse import exercise as parse
 from lab.parse.mistake import Mistakes
 from lab.report import verify as report
+from lab.standing import installed, live
+from lab.workshop import labs, scenes
 
 from .exercises import LAB, write
 
@@ -176,17 +178,17 @@ def test_a_pod_that_a_fix_has_added_may_answer_the_udp_client_and_goes_with_the_
 def test_what_is_last_is_tried_when_all_else_has_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probe = "  - {{name: {}, it: x, from: client-a, to: svc/web, last: {}}}\n"
     spec = "  probes:\n" + probe.format("behind", "true") + probe.format("before", "false")
-    made = workshop.scene(parse.read(write(tmp_path, spec=spec)), 1)
+    made = scenes.scene(parse.read(write(tmp_path, spec=spec)), 1)
     batches: list[list[str]] = []
 
     def tried(_lab: object, cells: Sequence[Cell], _progress: object) -> dict[str, CellSeen]:
         batches.append([one.name for one in cells])
         return {one.name: CellSeen(name=one.name, it=one.it, state="green") for one in cells}
 
-    monkeypatch.setattr(workshop, "_tried", tried)
+    monkeypatch.setattr(labs, "_tried", tried)
     monkeypatch.setattr(installed, "rewrite", lambda *_: [])
     monkeypatch.setattr(live, "held", lambda *_: nullcontext(made.completed))
-    verdict = workshop.look(made, None, lambda *_: None)  # type: ignore[arg-type] # nobody asks it
+    verdict = labs.look(made, None, lambda *_: None)  # type: ignore[arg-type] # nobody asks it
     *others, last = batches
     assert last == ["behind"]
     assert "before" in others[0]

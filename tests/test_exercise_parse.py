@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import workshop
 from lab.errors import TopologyError
 from lab.parse import exercise as parse
 from lab.parse import schema
+from lab.workshop import scenes
 
 from .exercises import FILES, SPEC, write
 
@@ -21,7 +21,7 @@ OURS = sorted((ROOT / "exercises").glob("*/*/exercise.yaml"))
 def mistakes(folder: Path) -> list[str]:
     """Return the mistakes of an exercise, with paths from its folder on."""
     with pytest.raises(TopologyError) as refused:
-        workshop.scene(parse.read(folder), 1)
+        scenes.scene(parse.read(folder), 1)
     return [one.replace(f"{folder}/", "") for one in refused.value.mistakes]
 
 
@@ -141,7 +141,7 @@ def test_where_there_is_no_exercise_the_message_says_what_was_expected(tmp_path:
     with pytest.raises(TopologyError, match="No such file"):
         parse.course(tmp_path / "nowhere")
     with pytest.raises(TopologyError, match=r"there is no exercise 'smal'; expected small; did you mean small\?"):
-        workshop.find("smal", str(write(tmp_path).parents[1]))
+        scenes.find("smal", str(write(tmp_path).parents[1]))
 
 
 def test_only_braced_variables_are_replaced() -> None:
@@ -170,4 +170,4 @@ def test_our_exercises_have_no_mistake_and_tell_an_editor_where_the_schema_is(fi
     fields: dict[str, Any] = schema.exercise()["$defs"]["ExerciseSpec"]["properties"]
     assert yaml.safe_load(file.read_text(encoding="utf-8"))["spec"].keys() <= fields.keys()
     for seed in (1, 2):
-        workshop.scene(parse.read(file.parent), seed)
+        scenes.scene(parse.read(file.parent), seed)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import progress as file
 from lab.errors import HostError, TopologyError
 from lab.exercise import progress as events
 from lab.exercise.exam import drawn
 from lab.model.progress import Attempt, ExamItem, Progress, Row
+from lab.workshop import progress as file
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_an_error_in_the_change_changes_nothing(kept: Path) -> None:
 
 
 WRITES = """
-from lab import progress
+from lab.workshop import progress
 from lab.model.progress import Progress, Record
 from msgspec.structs import replace
 def more(found):
@@ -296,7 +296,7 @@ def test_a_kill_amid_writes_leaves_the_file_whole(kept: Path) -> None:
 
 
 ADDS = """
-from lab import progress
+from lab.workshop import progress
 from lab.model.progress import Progress, Record
 def more(found):
     return Progress(records={"a": Record(attempts=found.record("a").attempts + 1)})

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import handed_in
 from lab.errors import TopologyError
 from lab.exercise import results
 from lab.model.progress import Exam, ExamItem, Progress, Record, Row
 from lab.report import results as report
+from lab.workshop import handed_in
 
 ROWS = (
     Row(

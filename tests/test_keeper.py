@@ -9,8 +9,8 @@ from typing import cast
 
 import pytest
 
-from lab.keeper import Orders
 from lab.serve.server import Server
+from lab.standing.keeper import Orders
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,6 @@ def test_what_is_no_order_is_answered_as_such(line: bytes) -> None:
 def test_a_full_disk_loses_lines_of_the_log_and_nothing_else() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", "from lab import keeper; keeper.log('a line')"], stdout=full, check=False
+            [sys.executable, "-c", "from lab.standing import keeper; keeper.log('a line')"], stdout=full, check=False
         )
     assert done.returncode == 0

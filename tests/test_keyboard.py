@@ -15,7 +15,7 @@ import pytest
 Terminal: TypeAlias = "pexpect.spawn[str]"
 
 READS = """
-from lab import keyboard
+from lab.workshop import keyboard
 with keyboard.keys() as keys:
     print("reading", flush=True)
     while (key := keys.pressed()) not in ("q", ""):

@@ -71,7 +71,7 @@ def test_a_mistake_is_told_without_a_traceback(pytester: pytest.Pytester, test: 
 
 def test_a_test_without_a_lab_pays_nothing_and_is_told_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        "import sys\ndef test(): assert 'lab.session' in sys.modules, 'told'\ndef test_other(): assert 0\n"
+        "import sys\ndef test(): assert 'lab.standing.session' in sys.modules, 'told'\ndef test_other(): assert 0\n"
     )
     run = pytester.runpytest_subprocess(*PLUGIN)
     run.assert_outcomes(failed=2)

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from msgspec.structs import replace
 
-from lab import programs, topology
+from lab import topology
 from lab.controllers import notes
 from lab.controllers.amend import Edit, changed
 from lab.controllers.keep import replaced
@@ -20,6 +20,7 @@ from lab.model.program import PATH, argv, environment, expanded, program, title
 from lab.parse import saved
 from lab.plan import difference, plan
 from lab.plan.describe import describe
+from lab.standing import programs
 
 TEXT = """
 apiVersion: hairpin/v1alpha1

@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from lab import catalogue
-from lab import quiz as room
 from lab.errors import TopologyError
 from lab.exercise import answers
 from lab.exercise import progress as events
@@ -17,6 +16,7 @@ from lab.model.progress import Attempt, Progress
 from lab.model.verdict import Run, Verdict
 from lab.report import exercise, quiz
 from lab.report.table import Look
+from lab.workshop import quiz as room
 
 from . import journeys
 

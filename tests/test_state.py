@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import state
 from lab.errors import HostError
+from lab.standing import state
 
 WHOLE = {
     "name": "x",

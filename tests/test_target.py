@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from lab import edits, observe
+from lab import edits
 from lab.errors import TopologyError
 from lab.parse.target import Destination, destination, names, node, sources, target
+from lab.standing import observe
 from lab.topology import read
 
 CLUSTER = read(

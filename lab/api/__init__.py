@@ -15,10 +15,10 @@ from __future__ import annotations
 # is amid an import would wait for that one's lock for ever.
 import encodings.ascii  # noqa: F401 - see above
 
-from lab import build, curl, loaded, traffic  # noqa: F401 - see above
 from lab.api.expecting import ExpectationError, Expected
 from lab.api.handle import Lab, Settings, attach, unique, up
 from lab.api.place import Place
+from lab.ask import curl, traffic  # noqa: F401 - see above
 from lab.errors import HostError, KernelError, LabError, TopologyError
 from lab.kernel import foreign  # noqa: F401 - see above
 from lab.kernel.command import Done
@@ -27,7 +27,8 @@ from lab.model.flow import Flow
 from lab.model.installed import Line
 from lab.model.request import Reply
 from lab.model.status import Status
-from lab.sync import Drift
+from lab.standing import build, loaded  # noqa: F401 - see above
+from lab.standing.sync import Drift
 
 __all__ = [
     "Done",

@@ -16,7 +16,8 @@ from lab.model.lab import NetError
 from lab.model.part import camel
 from lab.model.request import Reply, Request, Transport
 from lab.report import evidence as report
-from lab.session import Standing, silently
+from lab.standing.meter import silently
+from lab.standing.session import Standing
 
 Said = Mapping[str, Any]
 """What stands under a word of `expect` in a topology, as plain data: `{"by": ["web-1", "web-2"]}`."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, TypedDict, Unpack
 
-from lab import capture, catalogue, edits, installed, live, logbook, observe, session
+from lab import catalogue, edits
 from lab.api import expecting
 from lab.api.expecting import Expected, Judged
 from lab.api.place import Place
@@ -21,11 +21,13 @@ from lab.model.cluster import Cluster
 from lab.model.flow import Flow
 from lab.model.lab import HairpinMode, Mode, Overlay, Plugin, Release, Variant
 from lab.model.status import Status
+from lab.packets import capture
 from lab.parse import kinds
 from lab.parse import target as targets
 from lab.parse.files import text_of
-from lab.session import silently
-from lab.sync import Drift
+from lab.standing import installed, live, logbook, observe, session
+from lab.standing.meter import silently
+from lab.standing.sync import Drift
 from lab.topology import Completed
 
 LONGEST_NAME = 63

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import overload
 
-from lab import enter, installed, observe, session
 from lab.kernel.command import Done
 from lab.model.address import IPAddress
 from lab.model.flow import Flow
 from lab.model.installed import Line
 from lab.model.request import Reply
+from lab.standing import enter, installed, observe, session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Place:
         return asked.replies[0] if count is None else asked.replies
 
     def exec(self, command: str, *, stdin: str = "", timeout_s: float = 60.0) -> Done:
-        """Run a command with sh(1), and return its `status`, `stdout` and `stderr`; see `lab.enter.output`."""
+        """Run a command with sh(1), and return its `status`, `stdout` and `stderr`; see `lab.standing.enter.output`."""
         return enter.output(session.attach(self.lab), self.name, command, stdin=stdin, timeout_s=timeout_s)
 
     def conntrack(self, *, source: str = "") -> tuple[Flow, ...]:
@@ -81,8 +81,9 @@ class Place:
         return tuple(line for one in found for line in one.lines)
 
     def counters(self) -> Counter[str]:
-        """Return the packets that this node's rules have counted, by `CHAIN > TARGET`; see `lab.installed.counters`.
+        """Return the packets that this node's rules have counted, by `CHAIN > TARGET`.
 
-        The difference of two readings (`after - before`) is what came between them, without what did not change.
+        The difference of two readings (`after - before`) is what came between them, without what did not change; see
+        `lab.standing.installed.counters`.
         """
         return installed.counters(session.attach(self.lab), self.name)

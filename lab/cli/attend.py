@@ -14,9 +14,9 @@ from lab.cli.task import command
 from lab.errors import LabError, TopologyError
 
 if TYPE_CHECKING:
-    from lab.attempts import Sitting
-    from lab.changes import Changes
-    from lab.keyboard import Keys
+    from lab.workshop.attempts import Sitting
+    from lab.workshop.changes import Changes
+    from lab.workshop.keyboard import Keys
 
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def watch(_: Context) -> None:
     What changes rules, links, routes, sysctls or flows in the lab, from whatever
     terminal. Keys: n next, h hint, l list, r check now, x reset, q quit.
     """
-    from lab import attempts, changes, keyboard
+    from lab.workshop import attempts, changes, keyboard
 
     sitting: Sitting | None = attempts.present(course.at())
     with keyboard.keys() as keys:
@@ -130,7 +130,7 @@ def _tried(deed: Callable[[], T]) -> T | None:
 
 
 def _verdict() -> bool:
-    from lab import attempts, learner
+    from lab.workshop import attempts, learner
 
     sitting = attempts.present(course.at())
     verdict, found = learner.check(sitting, progress)
@@ -145,7 +145,7 @@ def _hint() -> None:
 
 
 def _reset() -> Sitting:
-    from lab import attempts
+    from lab.workshop import attempts
 
     note("building the lab anew ...")
     return learn.show_sitting(attempts.reset(course.at(), progress))

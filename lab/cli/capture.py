@@ -39,8 +39,9 @@ def capture(
     Ends by Ctrl-C, or when there are enough of them, or with the lab; says then how many there were, and how many the
     kernel had no room for.
     """
-    from lab import capture as room
-    from lab import session, words
+    from lab import words
+    from lab.packets import capture as room
+    from lab.standing import session
 
     if write == room.STDOUT and sys.stdout.isatty():
         raise TopologyError("--write -: that is your terminal", hint="pipe it: ... --write - | wireshark -k -i -")

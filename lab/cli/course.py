@@ -13,7 +13,7 @@ from lab.cli.task import JSON, command
 from lab.errors import HostError
 
 if TYPE_CHECKING:
-    from lab.course import Course
+    from lab.workshop.course import Course
 
 
 FOLDER = "another folder of exercises (docs/exercises.md); default: $HAIRPIN_EXERCISES, or those that come along"
@@ -21,9 +21,9 @@ GOING_ON = "another folder of exercises (docs/exercises.md); default: that of th
 
 
 def at(folder: str = "", *, going_on: bool = False) -> Course:
-    """Return the course as `lab.course.course` does; say so if the time of an exam was found to be over."""
-    from lab.course import course
+    """Return the course as `lab.workshop.course.course` does; say so if the time of an exam was found to be over."""
     from lab.report import exercise as report
+    from lab.workshop.course import course
 
     found = course(folder, going_on=going_on)
     if found.over:
@@ -47,9 +47,9 @@ def list_(_: Context, folder: str = "", json: bool = False) -> None:
 
 def show_course(folder: str = "", *, json: bool = False) -> None:
     """Show the exercises, also where nobody can know what was done about them."""
-    from lab.course import course
     from lab.model.progress import Progress
     from lab.report import exercise as report
+    from lab.workshop.course import course
 
     try:
         found = at(folder)
@@ -66,8 +66,8 @@ def show_course(folder: str = "", *, json: bool = False) -> None:
 @command(help={"folder": FOLDER, "json": JSON})
 def progress(_: Context, folder: str = "", json: bool = False) -> None:
     """Show how far you are, and where it is kept."""
-    from lab import progress as file
     from lab.report import exercise as report
+    from lab.workshop import progress as file
 
     found = at(folder)
     if json:

@@ -29,14 +29,14 @@ def verify(_: Context, name: str, all: bool = False, folder: str = "", json: boo
     those cells and probes red that it announces; every wrong fix stays red; every
     solution is green, twice. Exit status 1 if not.
     """
-    from lab import verify as room
-    from lab import workshop
     from lab.report import verify as report
+    from lab.workshop import scenes
+    from lab.workshop import verify as room
 
     if bool(name) == all:
         raise TopologyError("expected an exercise's name, or --all", hint="invoke exercise.verify --all")
     begun = time.perf_counter()
-    found = room.verify([workshop.find(name, folder)] if name else workshop.course(folder), progress)
+    found = room.verify([scenes.find(name, folder)] if name else scenes.course(folder), progress)
     took_s = time.perf_counter() - begun
     clear_progress()
     if json:

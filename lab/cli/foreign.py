@@ -12,8 +12,8 @@ from lab.cli.output import clear_progress, look, note, progress, show, show_json
 from lab.cli.task import JSON, command
 
 if TYPE_CHECKING:
-    from lab.loaded import Done
     from lab.parse.rule_file import RuleFile
+    from lab.standing.loaded import Done
 
 
 @command(
@@ -36,7 +36,7 @@ def load_rules(
     apart first: what this machine cannot load is named, and then nothing is changed. `lab.sync` puts the lab's own
     rules back.
     """
-    from lab import loaded
+    from lab.standing import loaded
 
     rules = loaded.read(file)
     done = _done(rules, node=node, lab=lab, leave_out=leave_out)
@@ -50,8 +50,8 @@ def load_rules(
 
 
 def _done(rules: RuleFile, *, node: str, lab: str, leave_out: bool) -> Done:
-    from lab import loaded, session, state
     from lab.controllers.adopt import label
+    from lab.standing import loaded, session, state
 
     standing = {record.name for record in state.standing()}
     wanted = lab or os.environ.get("HAIRPIN_LAB", "")
@@ -62,8 +62,8 @@ def _done(rules: RuleFile, *, node: str, lab: str, leave_out: bool) -> Done:
 
 
 def _show(done: Done, file: str) -> None:
-    from lab import observe
     from lab.report import status as report
+    from lab.standing import observe
 
     if done.built:
         show(report.text(observe.status(done.lab), look(), most=12))

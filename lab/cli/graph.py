@@ -74,8 +74,9 @@ def _refuse(topology: str, service: str, node: str, mode: str, lab: str) -> None
 
 def _topology(topology: str, mode: str, lab: str) -> dict[str, Callable[[], str]]:
     """Return how to draw a topology, by the kind of picture."""
-    from lab import catalogue, session
+    from lab import catalogue
     from lab.picture import topology as picture
+    from lab.standing import session
 
     if topology:
         scene = picture.scene(catalogue.choose(topology, mode=mode).cluster)
@@ -92,10 +93,11 @@ def _topology(topology: str, mode: str, lab: str) -> dict[str, Callable[[], str]
 
 def _chains(topology: str, service: str, node: str, mode: str, lab: str) -> dict[str, Callable[[], str]]:
     """Return how to draw a Service's chains, by the kind of picture."""
-    from lab import catalogue, session
+    from lab import catalogue
     from lab import graph as room
     from lab.picture import chains as picture
     from lab.report.rules import BY_FLOWS
+    from lab.standing import session
 
     if topology:
         found = room.chains(catalogue.choose(topology, mode=mode).cluster, service, node=node)

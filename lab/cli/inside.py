@@ -46,8 +46,8 @@ def curl(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     Shows the status or the errno, the pod that answered, the source address that it saw and the latency; of several
     requests also the share of each endpoint. Exit status 1 if one was not answered.
     """
-    from lab import observe, session
     from lab.report import replies as report
+    from lab.standing import observe, session
 
     times = number("--count", count)
     standing = session.attach(lab)
@@ -85,8 +85,8 @@ def conntrack(_: Context, node: str = "", source: str = "", lab: str = "", json:
 
     Names of pods, nodes and Services stand beside their addresses.
     """
-    from lab import observe, session
     from lab.report import flows as report
+    from lab.standing import observe, session
 
     standing = session.attach(lab)
     found, names = observe.flows(standing, [node] if node else [], source), observe.names(standing)
@@ -103,8 +103,8 @@ def check(_: Context, lab: str = "", json: bool = False) -> None:
     Exit status 1 if an expectation does not hold.
     """
     from lab import check as room
-    from lab import session
     from lab.report import findings as report
+    from lab.standing import session
 
     standing = session.attach(lab)
     verdict = room.check(standing, progress)
@@ -139,7 +139,7 @@ def exec_(_: Context, target: str, line: str, lab: str = "") -> None:
 
     Output and exit status are the command's own.
     """
-    from lab import enter, session
+    from lab.standing import enter, session
 
     sys.exit(enter.execute(session.attach(lab), target, line))
 
@@ -150,7 +150,7 @@ def shell(_: Context, target: str = "", lab: str = "") -> None:
 
     Its prompt names the place.
     """
-    from lab import enter, session
+    from lab.standing import enter, session
 
     sys.exit(enter.shell(session.attach(lab), target))
 

@@ -99,8 +99,8 @@ def _print_plan(cluster: Cluster, *, json: bool) -> None:
 
 
 def _build(chosen: Completed, source: str, name: str, *, json: bool) -> None:
-    from lab import observe, session
     from lab.report import status as report
+    from lab.standing import observe, session
 
     begun = time.perf_counter()
     standing, built = session.up(
@@ -122,9 +122,9 @@ def _build(chosen: Completed, source: str, name: str, *, json: bool) -> None:
 
 def _next_moves(name: str, cluster: Cluster) -> str:
     """Return two or three commands that make sense in this lab."""
-    from lab import session
     from lab.model.cluster import full_name
     from lab.model.status import shown
+    from lab.standing import session
 
     option = f" --lab {name}" if len(session.rows()) > 1 else ""
     own = [pod for pod in cluster.pods if not pod.spec.host_network] or cluster.pods
@@ -147,7 +147,7 @@ def _next_moves(name: str, cluster: Cluster) -> str:
 )
 def down(_: Context, lab: str = "", all: bool = False, json: bool = False) -> None:  # noqa: A002 - the option's name
     """End a lab: all that it was made of goes with it."""
-    from lab import session
+    from lab.standing import session
 
     if all and lab:
         raise TopologyError(f"--all and --lab {lab}: expected one of the two")
@@ -165,8 +165,8 @@ def down(_: Context, lab: str = "", all: bool = False, json: bool = False) -> No
 @command("list", help={"json": JSON})
 def list_(_: Context, json: bool = False) -> None:
     """List the labs that stand."""
-    from lab import session
     from lab.report import labs as report
+    from lab.standing import session
 
     rows = session.rows()
     if json:
@@ -181,8 +181,8 @@ def status(_: Context, lab: str = "", json: bool = False) -> None:
 
     Exit status 1 if a pod does not answer on one of its ports.
     """
-    from lab import observe, session
     from lab.report import status as report
+    from lab.standing import observe, session
 
     seen = observe.status(session.attach(lab))
     if json:
@@ -219,7 +219,7 @@ def logs(_: Context, pod: str = "", tail: str = "0", lab: str = "", json: bool =
 
     What commands of containers wrote (lab.up --run-commands), and what the keeper has to say, stands among them.
     """
-    from lab import logbook, session
+    from lab.standing import logbook, session
 
     lines = logbook.lines(session.attach(lab), pod=pod, tail=number("--tail", tail))
     if json:
@@ -236,7 +236,8 @@ def report(_: Context, lab: str = "", file: str = "") -> None:
 
     Also the machine, the lab's objects, its state and its log. A file that exists is never overwritten.
     """
-    from lab import bugreport, session
+    from lab import bugreport
+    from lab.standing import session
 
     standing = session.attach(lab)
     text = bugreport.text(standing)

@@ -15,10 +15,10 @@ from lab.cli.output import FAILED, clear_progress, look, note, number, progress,
 from lab.cli.task import JSON, command
 
 if TYPE_CHECKING:
-    from lab.attempts import Sitting
-    from lab.course import Course
     from lab.model.progress import Progress
     from lab.model.verdict import Verdict
+    from lab.workshop.attempts import Sitting
+    from lab.workshop.course import Course
 
 
 SEED = "draw names, addresses and the affected endpoint with this number, as an attempt before did; default: a new one"
@@ -42,7 +42,7 @@ def next_(_: Context, skip: bool = False, folder: str = "") -> None:
 @command(help={"folder": GOING_ON})
 def resume(_: Context, folder: str = "") -> None:
     """Go on where you left off; `invoke exercise` does it, too."""
-    from lab import attempts
+    from lab.workshop import attempts
 
     at = course.at(folder, going_on=True)
     if at.unsolved:
@@ -72,7 +72,7 @@ def go_on(at: Course, *, skip: bool) -> Sitting | None:
 
 def begin(at: Course, name: str, seed: int | None) -> Sitting:
     """Begin an exercise, show it and return it."""
-    from lab import attempts
+    from lab.workshop import attempts
 
     made = attempts.chosen(at, name, seed=seed)
     if not attempts.goes_on(at, made):
@@ -89,12 +89,12 @@ def note_leaving(at: Course) -> None:
 
 def show_sitting(sitting: Sitting) -> Sitting:
     """Show an exercise and return it: its ticket, its picture, what may be done, and what comes next."""
-    from lab.course import course as course_now
     from lab.parse.exercise import TICKET
     from lab.picture import topology as picture
     from lab.report import exercise as report
     from lab.report import quiz
     from lab.report.prose import flowed
+    from lab.workshop.course import course as course_now
 
     clear_progress()
     at, made = course_now(going_on=True), sitting.scene
@@ -114,7 +114,7 @@ def show_sitting(sitting: Sitting) -> Sitting:
 
 def _named(sitting: Sitting) -> str:
     """Return the lab's name where others stand, too, and it must be said; else ""."""
-    from lab import session
+    from lab.standing import session
 
     return sitting.standing.name if len(session.rows()) > 1 else ""
 
@@ -146,9 +146,9 @@ def check(_: Context, json: bool = False) -> None:
     Of a quiz it runs what was predicted. kube-proxy writes its rules anew
     meanwhile, as it would on a node. Exit status 1 if something is red.
     """
-    from lab import attempts, learner
     from lab.report import exercise as report
     from lab.report import quiz
+    from lab.workshop import attempts, learner
 
     sitting = attempts.present(course.at())
     note("checking ...")
@@ -181,8 +181,8 @@ def show_verdict(sitting: Sitting, verdict: Verdict, found: Progress, *, bad_onl
 
 def _show_next(found: Progress) -> None:
     """Show what comes behind a pass."""
-    from lab import learner
     from lab.report import exercise as report
+    from lab.workshop import learner
 
     moves = [("invoke exercise.next", "the next one"), ("invoke exercise.solution", "why it works, what to read")]
     if found.exam is not None:
@@ -205,8 +205,8 @@ def hint(_: Context, level: str = "") -> None:
 
 def show_hint(at: Course, level: int | None) -> None:
     """Show a hint."""
-    from lab import attempts, learner
     from lab.report import exercise as report
+    from lab.workshop import attempts, learner
 
     shown, sight = learner.next_hint(at, level), ""
     if shown == 1:
@@ -225,8 +225,9 @@ def answer(_: Context, question: str, choice: str) -> None:
     Exit status 1 if the answer is wrong; wrong ones are counted. A quiz's are
     told with its exercise.check.
     """
-    from lab import attempts, learner, words
+    from lab import words
     from lab.report import quiz
+    from lab.workshop import attempts, learner
 
     sitting = attempts.present(course.at())
     noted = learner.answer(sitting, question, choice)
@@ -246,7 +247,7 @@ def reset(_: Context) -> None:
 
     What you did to it is gone; hints and time stay counted.
     """
-    from lab import attempts
+    from lab.workshop import attempts
 
     at = course.at()
     note(f"building {attempts.begun(at).exercise} anew ...")
@@ -261,9 +262,9 @@ def solution(_: Context, give_up: bool = False) -> None:
 
     Also why the popular wrong fixes are wrong. After solving, or with --give-up.
     """
-    from lab import learner
     from lab.report.exercise import WIDE
     from lab.report.prose import flowed
+    from lab.workshop import learner
 
     show(flowed(learner.solution(course.at(), give_up=give_up), WIDE))
 

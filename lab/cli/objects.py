@@ -98,15 +98,16 @@ def condition(_: Context, pod: str, condition: str, dry_run: bool = False, lab: 
 
     It answers all the same: what changes is whether Services send anybody there.
     """
-    from lab import edits, live
+    from lab import edits
+    from lab.standing import live
 
     _change(partial(edits.condition, name=pod, word=condition, now=live.moment()), lab, dry_run=dry_run, json=json)
 
 
 def _change(edit: Callable[[Cluster], Cluster], name: str, *, dry_run: bool, json: bool) -> None:
     """Do a change, or print it, and say what came of it."""
-    from lab import live, programs, session
     from lab.report import changes
+    from lab.standing import live, programs, session
 
     standing = session.attach(name or None)
     if dry_run:

@@ -51,8 +51,8 @@ def _login() -> str:
 )
 def report(_: Context, file: list[str], csv: bool = False) -> None:
     """Show what a class has handed in: by learner, by exercise."""
-    from lab import handed_in
     from lab.report import results
+    from lab.workshop import handed_in
 
     if not file:
         raise TopologyError("no file was named", hint="invoke exercise.report --file ann.json --file bob.json")
@@ -77,8 +77,8 @@ def exam(
     They come from all chapters. What was passed within the time counts;
     exercise.next goes from one to the next.
     """
-    from lab import learner
     from lab.report import exercise
+    from lab.workshop import learner
 
     at = course.at(folder)
     if end:

@@ -27,8 +27,8 @@ def rules(_: Context, node: str = "", service: str = "", lab: str = "", json: bo
 
     They stand in the order in which a packet meets them, each chain under the rule that first leads to it.
     """
-    from lab import installed, session
     from lab.report import rules as report
+    from lab.standing import installed, session
 
     standing = session.attach(lab)
     wanted = installed.service(standing.cluster, service)
@@ -47,8 +47,8 @@ def drift(_: Context, node: str = "", lab: str = "", json: bool = False) -> None
 
     Rules that are not kube-proxy's do not count. Exit status 1 if something differs; `lab.sync` mends it.
     """
-    from lab import installed, session
     from lab.report import rules as report
+    from lab.standing import installed, session
 
     standing = session.attach(lab)
     found = [(one.node, one.family, one.differences) for one in installed.drift(standing, node=node)]
@@ -66,7 +66,7 @@ def sync(_: Context, node: str = "", lab: str = "", json: bool = False) -> None:
 
     Hand edits in its chains vanish and their counters begin at zero. What stands outside of them stays.
     """
-    from lab import installed, session
+    from lab.standing import installed, session
 
     names = installed.rewrite(session.attach(lab), progress, node=node)
     if json:

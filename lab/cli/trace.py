@@ -66,9 +66,9 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     endpoint that was chosen, and the conntrack entries that resulted. Exit status 1 if it was not answered, or
     --explain finds a difference.
     """
-    from lab import observe, session
-    from lab import trace as room
     from lab.journey import assemble
+    from lab.packets import trace as room
+    from lab.standing import observe, session
 
     _refuse(svg, html, json=json)
     standing = session.attach(lab)

@@ -37,8 +37,9 @@ def watch(
     Ends by Ctrl-C, or when there are enough events, or with the lab; says then how many there were, and how many the
     kernel had no room for.
     """
-    from lab import session, words
-    from lab import watch as room
+    from lab import words
+    from lab.packets import watch as room
+    from lab.standing import session
 
     going = room.start(
         session.attach(lab),

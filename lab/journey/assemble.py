@@ -12,7 +12,8 @@ from lab.journey.follow import look, tracks
 from lab.journey.routing import refusal
 from lab.journey.rules import Book
 from lab.journey.sight import carried, places_of
-from lab.journey.story import Story, told
+from lab.journey.story import Story
+from lab.journey.tell import told
 from lab.model.flow import Tuple
 from lab.model.journey import End, Journey, Leg, Step
 from lab.model.trace import RouteQuestion

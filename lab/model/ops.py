@@ -1,4 +1,4 @@
-"""Ops: planned changes to a lab's capsule, as data. `lab.plan` makes them, `lab.build` does them.
+"""Ops: planned changes to a lab's capsule, as data. `lab.plan` makes them, `lab.standing.build` does them.
 
 `netns` is the name of a network namespace; "" is the capsule's own, which holds the wire between the nodes.
 """

@@ -13,7 +13,7 @@ from lab.errors import KernelError
 from lab.kernel import command
 from lab.model.gallery import Tried
 from lab.parse.target import target
-from lab.session import Standing
+from lab.standing.session import Standing
 
 FOLDER = Path(__file__).parent
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from lab import topology
-from lab.build import build
 from lab.model.ops import Address, Bridge, Fdb, Namespace, Neighbour, Op, Route, Veth, Vxlan
 from lab.plan import plan
+from lab.standing.build import build
 from tests.kernel import look
 
 Inside = Callable[..., Any]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab import edits, observe
+from lab import edits
 from lab.model.cluster import Cluster
+from lab.standing import observe
 
 from .conftest import Invoke
 from .printed import ok

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from lab import sync
 from lab.kernel import netns, rules
 from lab.model.address import FAMILIES
 from lab.model.cluster import Cluster
 from lab.model.lab import Mode, Variant
 from lab.proxy.node import node_rules
 from lab.proxy.partial import interfaces
+from lab.standing import sync
 from tests.changing import NODES, empty
 from tests.transactions import with_services
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import api, session
+from lab import api
 from lab.errors import KernelError, TopologyError
+from lab.standing import session
 
 from .conftest import ROOT
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from lab.build import build
 from lab.errors import KernelError
 from lab.kernel import netns, sysctl
 from lab.model.ops import Address, Bridge, Fdb, Hosts, Namespace, Neighbour, Route, Sysctl, Veth, Vxlan
 from lab.plan.describe import describe
+from lab.standing.build import build
 from tests.kernel import look
 from tests.kernel.built import ALL, DUAL, DUAL_PTP, EMPTY, VXLAN, Inside, machines, made, of, ops, planned, stands
 

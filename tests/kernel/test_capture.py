@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from lab import capture, observe, session
 from lab.errors import KernelError
 from lab.kernel import command, tap
+from lab.packets import capture
 from lab.parse.frame import frame
+from lab.standing import observe, session
 from tests.captured import Captured, read
 
 from .conftest import Invoke, invocation

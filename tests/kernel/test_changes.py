@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import session
-from lab.changes import Changes
+from lab.standing import session
+from lab.workshop.changes import Changes
 
 from .conftest import Invoke, lab_of_module
 

@@ -8,10 +8,11 @@ from textwrap import dedent
 
 import pytest
 
-from lab import api, trace
+from lab import api
 from lab.model.request import Request
 from lab.model.trace import Evidence
-from lab.session import Standing
+from lab.packets import trace
+from lab.standing.session import Standing
 
 MODES = [{"iptables": "nft"}, {"iptables": "legacy"}, {"mode": "nftables"}]
 FROM_POD = [

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from lab import check, logbook, observe, session
+from lab import check
 from lab.errors import LabError
+from lab.standing import logbook, observe, session
 from tests.kernel.printed import data, refused
 
 from .conftest import ROOT, Invoke, invocation

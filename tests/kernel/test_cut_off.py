@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import live, session, state, sync
 from lab.errors import KernelError
 from lab.model.cluster import Cluster
+from lab.standing import live, session, state, sync
 from tests.kernel.living import Lab, no_progress, scaled, who
 from tests.kernel.printed import ok
 
@@ -48,7 +48,8 @@ def test_what_the_kernel_refuses_is_undone(lab: Lab, monkeypatch: pytest.MonkeyP
 
 CUT_OFF = """
 import os, sys
-from lab import edits, live, session, sync
+from lab import edits
+from lab.standing import live, session, sync
 whole = sync.partial
 
 def stops(old, new):

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from lab import sync
 from lab.kernel import rules
 from lab.model.cluster import Cluster
+from lab.standing import sync
 from tests.changing import NODES
 from tests.kernel.synced import Inside, fresh, now, plain, stand
 

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 import pexpect
 import pytest
 
-from lab import course as courses
-from lab import progress as file
-from lab import state
 from lab.model.progress import Attempt, Record
+from lab.standing import state
+from lab.workshop import course as courses
+from lab.workshop import progress as file
 
 from .conftest import ROOT, Invoke, invocation
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from invoke import Context
 
-from lab import catalogue, gallery, session
+from lab import catalogue, gallery
 from lab.cli.gallery import gallery as task
 from lab.errors import KernelError
 from lab.kernel import children
+from lab.standing import session
 
 from .conftest import Invoke, invocation
 

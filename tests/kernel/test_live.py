@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import edits, installed, live, session, state
+from lab import edits
 from lab.errors import HostError
 from lab.model.cluster import Cluster
+from lab.standing import installed, live, session, state
 from tests.kernel.living import NODE_3, Lab, each_mode, no_progress, objects, scaled, service, who
 from tests.kernel.printed import ok, refused
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lab.api  # a run in this process shall not load it, and forget it, each time
-from lab import session
+from lab.standing import session
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.once
@@ -224,7 +224,7 @@ def test_a_fixture_of_ones_own_is_looked_at_too(pytester: pytest.Pytester) -> No
 def test_a_test_that_ends_its_lab_itself_is_reported_without_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"""
         import pytest
-        from lab import session
+        from lab.standing import session
         from lab.plugin import lab_fixture
 
         small = lab_fixture('''{LAB.replace(chr(10), chr(10) + " " * 8)}''')

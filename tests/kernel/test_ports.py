@@ -12,11 +12,15 @@ from itertools import count
 
 import pytest
 
-from lab import api, check, observe, ports, session, trace
+from lab import api, check
+from lab.ask import ports
 from lab.journey import assemble
 from lab.kernel import netns, sysctl
 from lab.model.lab import Expectation, FlowExpectation, JourneyExpectation
 from lab.model.request import Request
+from lab.packets import trace
+from lab.standing import observe
+from lab.standing.meter import silently
 
 RANGE = "net.ipv4.ip_local_port_range"
 FRESH = count(40_000, 10)
@@ -56,7 +60,7 @@ def asked_from(lab: api.Lab, port: int) -> str:
 
 
 def together(lab: api.Lab, wanted: Expectation) -> check.Judged:
-    (judged,) = check.several(lab.standing, [wanted], session.silently)
+    (judged,) = check.several(lab.standing, [wanted], silently)
     return judged
 
 

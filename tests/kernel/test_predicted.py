@@ -14,16 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from lab import catalogue, gallery, judge, observe, session, trace
+from lab import catalogue, gallery, judge
 from lab.controllers.expect import askers
 from lab.journey import assemble
 from lab.judge.predicted import predicted
 from lab.kernel import children
 from lab.model.request import Request
+from lab.packets import trace
 from lab.parse.place import places
 from lab.report import journey as story
 from lab.report import predicted as report
-from lab.session import Standing
+from lab.standing import observe, session
+from lab.standing.session import Standing
 
 NAMES = [entry.name for entry in catalogue.entries()]
 ASKERS = 2  # of a Deployment's pods

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import catalogue, orders, programs, session, state
+from lab import catalogue
 from lab.errors import KernelError
 from lab.model.program import PATH
 from lab.plan.runs import runs
+from lab.standing import orders, programs, session, state
+from lab.standing.meter import silently
 
 from .conftest import Invoke
 
@@ -185,7 +187,7 @@ def test_who_listens_for_itself_alone_does_not_pass_for_a_server(
         catalogue.choose(TOPOLOGY + pod("web", [sys.executable, "-c", local], ports=(8080,)))
     )
     with pytest.raises(KernelError, match=r"TCP port 8080( \(only at 127.0.0.1\))?, after 0.5 s; its last words:"):
-        session.up(chosen.cluster, name="real", source="text", progress=session.silently)
+        session.up(chosen.cluster, name="real", source="text", progress=silently)
     assert list(runtime.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab import state
+from lab.standing import state
 
 from .conftest import Invoke, invocation
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as with_
 
-from lab import sync
 from lab.kernel import command, netns, rules
 from lab.model.cluster import Cluster
 from lab.model.labels import SERVICE_NAME
+from lab.standing import sync
 from tests.changing import NODES, changed, generator
 from tests.kernel.synced import MODES, WALKS, Inside, fresh, now, plain, stand
 from tests.transactions import endpoints

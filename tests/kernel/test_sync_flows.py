@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as with_
 
-from lab import sync
 from lab.kernel import command, conntrack, netns
 from lab.model.cluster import Cluster
+from lab.standing import sync
 from tests.changing import NODES
 from tests.kernel.synced import MODES, Inside, plain, stand
 from tests.transactions import endpoints

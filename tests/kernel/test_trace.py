@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from lab import observe, session, trace, tracing
 from lab.errors import KernelError
 from lab.kernel import command, join, netns, network, nf_tables, trace_table
 from lab.kernel.netlink import NETLINK_NETFILTER, open_in
 from lab.model.request import Request
 from lab.model.trace import OWN_TABLE, Event, Evidence
+from lab.packets import trace, tracing
+from lab.standing import observe, session
 from tests import commandline
 
 from .conftest import ROOT, Invoke, lab_of_module
@@ -184,7 +185,8 @@ def test_nothing_is_left_behind() -> None:
 
 UNANSWERED = """
 from dataclasses import replace
-from lab import observe, session, trace
+from lab.packets import trace
+from lab.standing import observe, session
 lab = session.attach()
 request, _ = observe.request(lab.cluster, "client-a", "svc/echo", port=None, protocol="udp")
 trace.of(lab, replace(request, path='{"pod": "x"}', timeout_s=60))
@@ -246,7 +248,9 @@ LIMITED = """
 import resource, sys
 from dataclasses import replace
 from functools import partial
-from lab import observe, session, trace, traffic
+from lab.ask import traffic
+from lab.packets import trace
+from lab.standing import observe, session
 from lab.kernel import join
 
 resource.setrlimit(resource.RLIMIT_DATA, (300 << 20, 300 << 20))

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from lab import observe, session, shares, trace, tracing, traffic
+from lab import shares
+from lab.ask import traffic
 from lab.kernel import conntrack, netns
 from lab.kernel import trace as recorder
 from lab.model.request import Reply, Request, Transport
 from lab.model.trace import OWN_TABLE, Job
+from lab.packets import trace, tracing
+from lab.standing import observe, session
 from tests import commandline
 
 TOOLS = {

@@ -8,12 +8,13 @@ from functools import partial
 
 import pytest
 
-from lab import session, trace
 from lab.journey import assemble
 from lab.judge.predicted import predicted
 from lab.kernel import command
 from lab.model.journey import Journey, Step
 from lab.model.trace import OWN_TABLE, Evidence
+from lab.packets import trace
+from lab.standing import session
 
 from .conftest import Invoke
 from .test_trace import TOOLS

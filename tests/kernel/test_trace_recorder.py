@@ -12,12 +12,14 @@ from unittest import mock
 
 import pytest
 
-from lab import observe, session, trace, tracing, traffic
+from lab.ask import traffic
 from lab.kernel import join, netns, nf_tables, tap
 from lab.kernel import trace as door
 from lab.kernel.fork import fork
 from lab.model.request import Request
 from lab.model.trace import OWN_TABLE
+from lab.packets import trace, tracing
+from lab.standing import observe, session
 
 from .conftest import Invoke, lab_of_module
 

@@ -18,9 +18,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab import session, state, trace
 from lab.model.trace import Evidence
+from lab.packets import trace
 from lab.report import journey_document
+from lab.standing import session, state
 from tests import commandline
 from tests.kernel.printed import data
 

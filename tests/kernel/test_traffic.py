@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lab import traffic
-from lab.curl import curl
+from lab.ask import traffic
+from lab.ask.curl import curl
 from lab.errors import KernelError
 from lab.kernel import netns
 from lab.kernel.command import check

@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
-from lab import observe, session, traffic, watch
+from lab.ask import traffic
 from lab.kernel import command, conntrack, flow_events, netns, rule_events, trace_events
 from lab.kernel import trace as recorder
 from lab.model.trace import OWN_TABLE
+from lab.packets import watch
 from lab.parse import trace
-from lab.session import Standing
+from lab.standing import observe, session
+from lab.standing.session import Standing
 
 from .conftest import Invoke, invocation, lab_of_module
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from lab import catalogue, edits
-from lab.build import build
 from lab.model.cluster import Cluster
 from lab.model.ops import Namespace
 from lab.plan import difference, mending, plan
+from lab.standing.build import build
 
 from .built import planned, stands
 from .conftest import Invoke

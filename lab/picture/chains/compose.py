@@ -24,7 +24,7 @@ _MOST = 8
 def forests(service: str, own: Sequence[Installed], shared: Sequence[Installed], names: Names) -> tuple[Forest, ...]:
     """Return the chains of a Service, node by node and family by family, where there are any.
 
-    `own` and `shared` are as `lab.installed.rules` returns them, of the Service and of none.
+    `own` and `shared` are as `lab.standing.installed.rules` returns them, of the Service and of none.
     `names`: who has which address.
     """
     common = {(one.node, one.family): one.lines for one in shared}

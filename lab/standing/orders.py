@@ -1,0 +1,56 @@
+"""Orders to a lab's keeper, which serves its pods and runs their programs: what `keeper` takes on its socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.errors import KernelError
+from lab.serve import SOCKET
+
+_ORDER_S = 30.0
+"""How long the keeper may take for an order, in seconds; it takes milliseconds."""
+
+
+class Orders:
+    """Our end of the socket that the keeper takes orders on."""
+
+    def __init__(self, end: socket.socket, log: Path) -> None:
+        """Speak on `end`; `log` has the keeper's last words if it ends."""
+        end.settimeout(_ORDER_S)
+        self.file = end.makefile("rwb")
+        self.log = log
+
+    def give(self, **words: object) -> dict[str, Any]:
+        """Give one order and return the answer; `KernelError` lists the ports that could not be served."""
+        try:
+            self.file.write(json.dumps(words).encode() + b"\n")
+            self.file.flush()
+            line = self.file.readline()
+        except OSError:
+            line = b""
+        if not line:
+            raise KernelError(f"the keeper ended or hangs; its log ends with:\n{_tail(self.log)}")
+        answer: dict[str, Any] = json.loads(line)
+        if answer["failures"]:
+            raise KernelError("\n".join(answer["failures"]), hint="do two pods of one node's network share a port?")
+        return answer
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or "  (nothing)"
+
+
+@contextmanager
+def taken_at(log: Path) -> Iterator[Orders]:
+    """Inside the capsule: give an end at which its keeper takes orders."""
+    with socket.socket(socket.AF_UNIX) as end:
+        try:
+            end.connect(SOCKET)
+        except OSError as error:
+            raise KernelError(f"the lab's keeper takes no orders: {error}") from None
+        yield Orders(end, log)
