@@ -47,7 +47,9 @@ def test_the_best_time_is_that_of_the_shortest_attempt_that_passed() -> None:
 
 def test_an_attempt_passes_once_however_often_it_is_checked() -> None:
     found = events.checked(events.checked(begun(), [], 160), [], 170)
-    assert (found.record("a").passes, found.record("a").checks, found.record("a").best_s) == (1, 2, 60)
+    assert (found.record("a").passes, found.record("a").checks, found.record("a").best_s) == (1, 1, 60)
+    assert found.attempt is not None
+    assert (found.attempt.checks, found.attempt.touched) == (1, 160)
 
 
 def test_the_night_between_two_sittings_does_not_count() -> None:
@@ -66,6 +68,11 @@ def test_a_hint_counts_once() -> None:
         found = events.hinted(found, level, 110)
     assert found.attempt is not None
     assert (found.attempt.hints, found.record("a").hints) == (2, 2)
+
+
+def test_hints_that_are_read_when_it_is_over_do_not_count() -> None:
+    for over in (events.checked(begun(), [], 160), events.gave_up(begun(), 160)):
+        assert events.hinted(over, 1, 200) == over
 
 
 def test_who_reads_the_solution_first_has_not_passed_with_it_but_may_with_the_next_attempt() -> None:

@@ -37,8 +37,10 @@ def built(progress: Progress, created: float | None, now: float, *, lab: str = "
 
 
 def hinted(progress: Progress, level: int, now: float) -> Progress:
-    """The hint of a level was shown; each counts once."""
+    """The hint of a level was shown; each counts once, and none that is read when the exercise is over."""
     attempt = _attempt(progress)
+    if attempt.over:
+        return progress
     new = max(0, level - attempt.hints)
     progress = replace(progress, attempt=replace(attempt, hints=attempt.hints + new, touched=now))
     record = progress.record(attempt.key)
@@ -61,12 +63,14 @@ def ran(progress: Progress) -> Progress:
 
 
 def checked(progress: Progress, red: Sequence[str], now: float) -> Progress:
-    """A check has found these cells red; none: the exercise is passed."""
-    attempt = replace(_attempt(progress), red=tuple(red), touched=now)
-    attempt = replace(attempt, checks=attempt.checks + 1)
+    """A check has found these cells red; none: the exercise is passed. Checks behind that do not count."""
+    attempt = replace(_attempt(progress), red=tuple(red))
+    if attempt.passed:
+        return replace(progress, attempt=attempt)
+    attempt = replace(attempt, checks=attempt.checks + 1, touched=now)
     record = progress.record(attempt.key)
     record = replace(record, checks=record.checks + 1)
-    if not red and not attempt.passed:
+    if not red:
         took_s = spent_s(attempt, now)
         attempt = replace(attempt, passed=True)
         if not attempt.gave_up:

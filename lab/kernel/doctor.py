@@ -57,6 +57,7 @@ TOOLS: dict[str, tuple[tuple[str, ...], str, bool, str]] = {
     "ip": (("-V",), "iproute2", False, "looking yourself in lab.shell"),
     "curl": (("--version",), "curl", True, "lab.curl, lab.check"),
     "tcpdump": (("--version",), "tcpdump", False, "looking yourself in lab.shell"),
+    "ping": (("-V",), "iputils-ping", False, "looking yourself in lab.shell"),
     "ipset": (("help",), "ipset", False, "looking yourself in lab.shell"),  # `ipset --version` would ask the kernel
     "bash": (("--version",), "bash", True, "lab.shell"),
 }

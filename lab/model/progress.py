@@ -49,6 +49,11 @@ class Attempt(Part, frozen=True, kw_only=True, omit_defaults=False):
     gave_up: bool = False
 
     @property
+    def over(self) -> bool:
+        """Whether it was passed or given up: what is read or tried from then on counts no more."""
+        return self.passed or self.gave_up
+
+    @property
     def key(self) -> str:
         """Under which its exercise's record is kept: other folders may have exercises of the same name."""
         return self.place or self.exercise
