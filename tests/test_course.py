@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pwd
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,7 +22,7 @@ from lab.exercise import progress as events
 from lab.model.exercise import ExerciseSpec
 from lab.model.progress import Attempt, ExamItem, Progress
 from lab.model.verdict import CellSeen, Verdict
-from lab.report import exercise as report
+from lab.report import course as report
 from lab.standing import live, session, state
 from lab.workshop import attempts, labs, learner, scenes
 from lab.workshop import course as courses
@@ -98,8 +99,8 @@ def test_what_root_alone_can_take_is_left_out_and_said(root: Path, monkeypatch: 
     assert (at.following, at.for_root) == ("b", ())
     monkeypatch.setattr(os, "geteuid", lambda: 64321)
     assert (at.following, at.for_root) == ("", ("b",))
-    assert "without root" in report.nothing_follows("", at.for_root)
-    assert report.nothing_follows("", at.for_root).endswith("as root: b")
+    assert "without root" in report.nothing_follows("", [2])
+    assert report.nothing_follows("", [2, 7]).endswith("as root: exercises 2 and 7")
 
 
 def test_mistakes_of_one_leave_the_others(root: Path) -> None:
@@ -112,6 +113,79 @@ def test_mistakes_of_one_leave_the_others(root: Path) -> None:
     assert list(at.mistaken) == ["01-chapter/a", "01-chapter/b"]
     assert "ticket.md: there is no such file" in at.mistaken["01-chapter/a"][0]
     assert "selektor" in at.mistaken["01-chapter/b"][0]
+
+
+def test_an_exercise_goes_by_its_number_and_by_its_name(root: Path) -> None:
+    at = Course(folder=str(root), progress=Progress())
+    assert [at.named(wanted) for wanted in ("1", "3", "c", "nobody")] == ["a", "c", "c", "nobody"]
+    for wrong in ("0", "4", "01", "9" * 5000):
+        with pytest.raises(TopologyError, match="expected a number from 1 to 3, or a name"):
+            at.named(wrong)
+    assert at.called(scenes.find("c", at.folder)) == "exercise 3"
+    refused = commandline.run("exercise.start", "4")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "there is no exercise 4; expected a number from 1 to 3, or a name" in refused.stderr
+    spoil(root, "c")
+    assert "ticket.md: there is no such file" in commandline.run("exercise.start", "c").stderr
+
+
+def test_where_no_exercise_can_be_read_a_number_says_why(root: Path) -> None:
+    for name in NAMES:
+        spoil(root, name)
+    with pytest.raises(TopologyError, match=r"ticket\.md: there is no such file"):
+        Course(folder=str(root), progress=Progress()).named("1")
+
+
+def test_the_present_exercise_goes_by_its_number_or_elsewhere_by_its_title(root: Path, tmp_path: Path) -> None:
+    found, other = events.begun(Progress(), attempt(root, "b")), tmp_path / "other"
+    write(other, "b")
+    assert Course(folder=str(root), progress=found).present == "exercise 2"
+    assert Course(folder=str(other), progress=found).present == 'exercise "A pod does not reach itself"'
+    spoil(root, "b")
+    assert Course(folder=str(root), progress=found).present == "the present exercise"
+
+
+def test_in_an_exam_the_numbers_are_those_of_the_exam(root: Path, tmp_path: Path) -> None:
+    items = (ExamItem(exercise="b", seed=1), ExamItem(exercise="c", seed=2, took_s=5.0))
+    found = events.examined(Progress(), items, 10, 4e9, folder=str(root))
+    at = Course(folder=str(root), progress=events.begun(found, attempt(root, "b")))
+    assert (at.named("2"), at.number("c"), at.present) == ("c", "exam, exercise 2 of 2", "exercise 1")
+    with pytest.raises(TopologyError, match="expected a number from 1 to 2"):
+        at.named("3")
+    with pytest.raises(TopologyError, match="expected an exercise of it that is not passed: 1\n"):
+        attempts.chosen(at, "c")
+    write(tmp_path / "other", "z")
+    assert Course(folder=str(tmp_path / "other"), progress=found).named("1") == "z"
+
+
+def test_what_is_not_solved_is_named_nowhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, _ = secrets = [f"{name}-that-says-what-is-wrong" for name in NAMES]
+    for name in NAMES:
+        shutil.rmtree(root / "01-chapter" / name)
+    for secret, spec in zip(secrets, ("", "", "  needs: root\n"), strict=True):
+        write(root, secret, spec=spec)
+    monkeypatch.setattr(os, "geteuid", lambda: 64321)
+    said: list[str] = []
+
+    def told(*words: str) -> None:
+        done = commandline.run(*words)
+        said.append(f"{words}: {done.stdout}{done.stderr}")
+
+    def every_command() -> None:
+        for words in (["list"], ["progress"], ["start", "3"], ["start", "7"], ["check"], ["hint"], ["solution"],
+                      ["next"], ["answer", "x", "1"]):  # fmt: skip
+            told(f"exercise.{words[0]}", *words[1:])
+
+    file.change(lambda found: events.begun(found, attempt(root, first)))
+    every_command()
+    examined(root, first, second, began=4e9)
+    every_command()
+    assert [text for text in said if "that-says" in text] == []
+    assert "exercise 3 needs root" in said[2]
+    assert "exercise 1: its lab exercise does not stand any more" in said[4]
+    assert "exercise 1 is not passed yet" in said[6]
+    names = commandline.run("exercise.list", "--names").stdout
+    assert names.count("-that-says-what-is-wrong)") == 3
 
 
 def test_where_all_have_mistakes_all_are_told(root: Path) -> None:
@@ -134,7 +208,8 @@ def test_mistakes_are_told_in_a_few_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [(["list"], "b  "), (["progress"], "0 of 2 exercises passed"), (["export"], '"name": "b"')]
+    ("words", "said"),
+    [(["list", "--names"], "(b)  "), (["progress"], "0 of 2 exercises passed"), (["export"], '"name": "b"')],
 )
 def test_the_good_ones_are_shown_and_the_others_named(root: Path, words: list[str], said: str) -> None:
     spoil(root, "a")
@@ -216,7 +291,7 @@ def test_a_check_counts_for_the_attempt_that_it_was_made_of_and_no_other(
     mine = attempt(root, "a")
     file.change(lambda found: events.begun(found, mine))
     checks(monkeypatch, lambda: file.change(lambda found: events.begun(found, attempt(root, "b"))))
-    with pytest.raises(TopologyError, match="meanwhile another command began another one") as caught:
+    with pytest.raises(TopologyError, match="meanwhile another command began another exercise") as caught:
         learner.check(sitting(mine), no_progress)
     assert "invoke exercise" in caught.value.hint
     found = file.read()
@@ -297,15 +372,15 @@ def test_a_lab_that_is_not_whole_is_told_with_the_way_out(
         raise error
 
     checks(monkeypatch, fails)
-    with pytest.raises(KernelError, match="its lab is not whole any more: ") as caught:
+    with pytest.raises(KernelError, match="the exercise's lab is not whole any more: ") as caught:
         ask(sitting(mine, alive=alive), no_progress)
     assert "invoke exercise.reset" in caught.value.hint
 
 
-def examined(root: Path, *, began: float) -> None:
-    items = (ExamItem(exercise="a", seed=1), ExamItem(exercise="b", seed=2))
+def examined(root: Path, first: str = "a", second: str = "b", *, began: float) -> None:
+    items = (ExamItem(exercise=first, seed=1), ExamItem(exercise=second, seed=2))
     file.change(lambda found: events.examined(found, items, 10, began, folder=str(root)))
-    file.change(lambda found: events.begun(found, attempt(root, "a")))
+    file.change(lambda found: events.begun(found, attempt(root, first)))
 
 
 def test_what_was_right_when_the_check_began_is_in_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lab.exercise import vary
 from lab.model.exercise import ExerciseSpec
+from lab.parse import course
 from lab.parse import exercise as parse
 from lab.picture import topology as picture
 from lab.report import exercise as report
@@ -22,7 +23,7 @@ from lab.workshop.scenes import Scene
 from .shellcheck import complaints
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACES = parse.folders(scenes.folder())
+PLACES = course.folders(scenes.folder())
 SEEDS = range(4)
 
 ADDRESS = re.compile(r" *https://\S+")

@@ -17,6 +17,7 @@ Terminal: TypeAlias = "pexpect.spawn[str]"
 READS = """
 from lab.workshop import keyboard
 with keyboard.keys() as keys:
+    keys.prompt = "press q"
     print("reading", flush=True)
     while (key := keys.pressed()) not in ("q", ""):
         print(f"key<{key}>", flush=True)
@@ -59,6 +60,7 @@ def test_who_is_suspended_leaves_the_terminal_as_it_was_and_reads_keys_again_whe
         shell.expect_exact("Stopped")
         assert flags(shell) == FLAGS
         shell.sendline("fg")
+        shell.expect_exact("press q")
         shell.send("h")
         shell.expect_exact("key<h>")
         assert flags(shell) == 0
@@ -74,6 +76,7 @@ def test_who_goes_on_in_the_background_leaves_the_terminal_to_the_shell(shell: T
     shell.sendline("bg")
     shell.sendline("echo he''re")
     shell.expect_exact("here")
+    assert "press q" not in str(shell.before)
     assert flags(shell) == FLAGS
 
 

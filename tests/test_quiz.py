@@ -101,10 +101,14 @@ def test_a_check_counts_what_was_predicted_right_or_names_what_is_to_be_predicte
     given = {"what": "silence", "where": "an answer", "other": "no"}
     cells = answers.cells(spec(), given, ran=True)
     ran = Verdict(cells=cells, runs=(run(WHAT, WHERE), run(OTHER)))
-    assert exercise.verdict(ran, Progress()) == "right: 2 of 3 predictions; what was wrong is to be answered anew"
+    assert (
+        exercise.verdict(ran, Progress(), "exercise 3")
+        == "right: 2 of 3 predictions; what was wrong is to be answered anew"
+    )
     early = Verdict(cells=answers.cells(spec(), {}, ran=False), open=("what", "where"))
     assert not early.holds
-    assert exercise.verdict(early, Progress()) == "predict first: what and where; then a check makes the requests"
+    said = exercise.verdict(early, Progress(), "exercise 3")
+    assert said == "predict first: what and where; then a check makes the requests"
 
 
 def test_questions_about_the_same_request_are_answered_by_one_however_long_each_would_wait() -> None:

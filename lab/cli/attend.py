@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke import Context
@@ -37,7 +38,7 @@ def watch(_: Context) -> None:
     """
     from lab.workshop import attempts, changes, keyboard
 
-    sitting: Sitting | None = attempts.present(course.at())
+    sitting: Sitting | None = attempts.present(course.at(going_on=True))
     with keyboard.keys() as keys:
         while sitting:
             with changes.Changes(sitting.standing) as heard:
@@ -50,8 +51,11 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
     """Check one exercise until a key leads to another sitting, which is returned, or to the end: None."""
     solved, state = _check(heard), heard.state()
     while not keys.quitting:
-        _prompt(solved=solved)
-        if kinds := _waited(heard, keys, state):
+        keys.prompt = _prompt(solved=solved)
+        note(keys.prompt)
+        kinds = _waited(heard, keys, state)
+        keys.prompt = ""
+        if kinds:
             note(f"{' and '.join(sorted(kinds))} changed")
             solved, state = _check(heard), heard.state()
             keys.forget()
@@ -63,7 +67,7 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
                 solved, state = _check(heard), heard.state()
                 keys.forget()
             case "l":
-                course.show_course()
+                _tried(partial(course.show_course, going_on=True))
             case "h":
                 _tried(_hint)
             case "x" | "n" as key if key == "x" or solved:
@@ -76,9 +80,11 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
     return None
 
 
-def _prompt(*, solved: bool) -> None:
-    keys = ["n next"] * solved + ["h hint", "l list", "r check now", "x reset", "q quit"]
-    note(f"\n[{'  '.join(keys)}]")
+def _prompt(*, solved: bool) -> str:
+    at = _tried(partial(course.at, going_on=True))
+    hints = at is not None and at.progress.exam is None
+    keys = ["n next"] * solved + ["h hint"] * hints + ["l list", "r check now", "x reset", "q quit"]
+    return f"\n[{'  '.join(keys)}]"
 
 
 def _waited(heard: Changes, keys: Keys, state: str) -> set[str]:
@@ -132,27 +138,26 @@ def _tried(deed: Callable[[], T]) -> T | None:
 def _verdict() -> bool:
     from lab.workshop import attempts, learner
 
-    sitting = attempts.present(course.at())
+    at = course.at(going_on=True)
+    sitting = attempts.present(at)
     verdict, found = learner.check(sitting, progress)
     clear_progress()
-    learn.show_verdict(sitting, verdict, found, bad_only=True)
+    learn.show_verdict(at, sitting, verdict, found, bad_only=True)
     return verdict.holds
 
 
 def _hint() -> None:
-
-    learn.show_hint(course.at(), None)
+    learn.show_hint(course.at(going_on=True), None)
 
 
 def _reset() -> Sitting:
     from lab.workshop import attempts
 
     note("building the lab anew ...")
-    return learn.show_sitting(attempts.reset(course.at(), progress))
+    return learn.show_sitting(attempts.reset(course.at(going_on=True), progress))
 
 
 def _next() -> Sitting | None:
-
     return learn.go_on(course.at(going_on=True), skip=False)
 
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 FOLDER = "another folder of exercises (docs/exercises.md); default: $HAIRPIN_EXERCISES, or those that come along"
 GOING_ON = "another folder of exercises (docs/exercises.md); default: that of the present one"
+NAMES = "show all names, as teachers and authors need them"
 
 
 def at(folder: str = "", *, going_on: bool = False) -> Course:
     """Return the course as `lab.workshop.course.course` does; say so if the time of an exam was found to be over."""
-    from lab.report import exercise as report
+    from lab.report import course as report
     from lab.workshop.course import course
 
     found = course(folder, going_on=going_on)
@@ -33,47 +34,52 @@ def at(folder: str = "", *, going_on: bool = False) -> Course:
 
 def note_mistaken(of: Course) -> None:
     """Say which exercises were left out, since their files have mistakes."""
-    from lab.report import exercise as report
+    from lab.report import course as report
 
     if of.mistaken:
         note(f"\n{report.mistaken(of.mistaken)}")
 
 
-@command("list", help={"folder": FOLDER, "json": JSON})
-def list_(_: Context, folder: str = "", json: bool = False) -> None:
-    """List the exercises: level, state, best time, hints used."""
-    show_course(folder, json=json)
+@command("list", help={"folder": FOLDER, "names": NAMES, "json": JSON})
+def list_(_: Context, folder: str = "", names: bool = False, json: bool = False) -> None:
+    """List the exercises: level, state, best time, hints used.
+
+    An exercise's name says what is wrong: it is told when you have passed it
+    or given it up.
+    """
+    show_course(folder, names=names, json=json)
 
 
-def show_course(folder: str = "", *, json: bool = False) -> None:
-    """Show the exercises, also where nobody can know what was done about them."""
+def show_course(folder: str = "", *, going_on: bool = False, names: bool = False, json: bool = False) -> None:
+    """Show the exercises, also where nobody can know what was done about them; `names`: with all their names."""
     from lab.model.progress import Progress
-    from lab.report import exercise as report
+    from lab.report import course as report
     from lab.workshop.course import course
 
     try:
-        found = at(folder)
+        found = at(folder, going_on=going_on)
     except HostError as error:
         note(f"without your progress: {error}\n")
         found = course(folder, known=Progress())
     if json:
         show_json(report.data(found.progress, found.rows)["exercises"])
     else:
-        show(report.course(found.rows, found.current, look()))
+        show(report.course(found.rows, found.numbers, found.current, look(), names=names))
     note_mistaken(found)
 
 
 @command(help={"folder": FOLDER, "json": JSON})
 def progress(_: Context, folder: str = "", json: bool = False) -> None:
     """Show how far you are, and where it is kept."""
-    from lab.report import exercise as report
+    from lab.report import course as report
     from lab.workshop import progress as file
 
     found = at(folder)
     if json:
         show_json({"file": file.path(), **report.data(found.progress, found.rows)})
     else:
-        show(f"{report.progress(found.progress, found.rows, time.time(), look())}\nkept in {file.path()}")
+        said = report.progress(found.progress, found.rows, found.present, time.time(), look())
+        show(f"{said}\nkept in {file.path()}")
     note_mistaken(found)
 
 

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 SEED = "draw names, addresses and the affected endpoint with this number, as an attempt before did; default: a new one"
 
 
-@command(help={"name": "an exercise's name (see exercise.list)", "seed": SEED, "folder": FOLDER})
-def start(_: Context, name: str, seed: str = "", folder: str = "") -> None:
+@command(help={"exercise": "its number in exercise.list, or its name", "seed": SEED, "folder": FOLDER})
+def start(_: Context, exercise: str, seed: str = "", folder: str = "") -> None:
     """Begin an exercise: build its lab, break it, show it.
 
     One that is under way already goes on as it is.
     """
-    begin(course.at(folder), name, number("--seed", seed) if seed else None)
+    at = course.at(folder)
+    begin(at, at.named(exercise), number("--seed", seed) if seed else None)
 
 
 @command("next", help={"skip": "go on although this one is not passed yet", "folder": GOING_ON})
@@ -54,19 +55,19 @@ def resume(_: Context, folder: str = "") -> None:
 def go_on(at: Course, *, skip: bool) -> Sitting | None:
     """Begin what comes next and return it, or say that nothing does."""
     from lab.errors import TopologyError
-    from lab.report import exercise as report
+    from lab.report import course as report
 
-    name = at.unsolved
-    if name and not skip:
+    if at.unsolved and not skip:
         raise TopologyError(
-            f"exercise {name} is not passed yet",
+            f"{at.present} is not passed yet",
             hint="check it: invoke exercise.check; leave it: invoke exercise.next --skip",
         )
     course.note_mistaken(at)
     following = at.following
     if following:
         return begin(at, following, None)
-    show(report.nothing_follows(name, at.for_root))
+    for_root = [at.numbers[name] for name in at.for_root if name in at.numbers]
+    show(report.nothing_follows(at.present if at.unsolved else "", for_root))
     return None
 
 
@@ -77,14 +78,14 @@ def begin(at: Course, name: str, seed: int | None) -> Sitting:
     made = attempts.chosen(at, name, seed=seed)
     if not attempts.goes_on(at, made):
         note_leaving(at)
-        note(f"building {name} ...")  # before what takes a while
+        note(f"building {at.called(made.exercise)} ...")  # before what takes a while
     return show_sitting(attempts.start(at, made, progress))
 
 
 def note_leaving(at: Course) -> None:
     """Say that the present exercise is left, if it is not solved."""
     if at.unsolved:
-        note(f"leaving {at.unsolved}, which is not passed: its lab ends")
+        note(f"leaving {at.present}, which is not passed: its lab ends")
 
 
 def show_sitting(sitting: Sitting) -> Sitting:
@@ -150,19 +151,20 @@ def check(_: Context, json: bool = False) -> None:
     from lab.report import quiz
     from lab.workshop import attempts, learner
 
-    sitting = attempts.present(course.at())
+    at = course.at(going_on=True)
+    sitting = attempts.present(at)
     note("checking ...")
     verdict, found = learner.check(sitting, progress)
     clear_progress()
     if json:
         show_json({**report.verdict_data(verdict), "runs": quiz.data(verdict.runs)})
     else:
-        show_verdict(sitting, verdict, found)
+        show_verdict(at, sitting, verdict, found)
     if not verdict.holds:
         sys.exit(FAILED)
 
 
-def show_verdict(sitting: Sitting, verdict: Verdict, found: Progress, *, bad_only: bool = False) -> None:
+def show_verdict(at: Course, sitting: Sitting, verdict: Verdict, found: Progress, *, bad_only: bool = False) -> None:
     """Show what a check found (`bad_only`: without what is as it should be), and what comes next."""
     from lab.report import exercise as report
     from lab.report import quiz
@@ -172,7 +174,7 @@ def show_verdict(sitting: Sitting, verdict: Verdict, found: Progress, *, bad_onl
     parts += filter(None, [report.since(sitting.attempt.red, verdict, look())])
     if verdict.runs:
         parts = [quiz.text(verdict.runs, sitting.attempt.answers, _named(sitting), look())]
-    show("\n\n".join([*parts, report.verdict(verdict, found, look())]))
+    show("\n\n".join([*parts, report.verdict(verdict, found, at.present, look())]))
     if found.exam is not None and time.time() > found.exam.deadline:
         course.at()  # says what the exam came to
     elif verdict.holds:
@@ -181,7 +183,8 @@ def show_verdict(sitting: Sitting, verdict: Verdict, found: Progress, *, bad_onl
 
 def _show_next(found: Progress) -> None:
     """Show what comes behind a pass."""
-    from lab.report import exercise as report
+    from lab.report import course as report
+    from lab.report.exercise import next_moves
     from lab.workshop import learner
 
     moves = [("invoke exercise.next", "the next one"), ("invoke exercise.solution", "why it works, what to read")]
@@ -190,7 +193,7 @@ def _show_next(found: Progress) -> None:
             show(report.exam(learner.end_exam(course.at()), time.time()))
             return
         moves = moves[:1]
-    show(report.next_moves(moves))
+    show(next_moves(moves))
 
 
 @command(help={"level": "a hint's level, 1 to 4: one that was shown before, or the next; default: the next"})
@@ -200,7 +203,7 @@ def hint(_: Context, level: str = "") -> None:
     Where to look, which tool, the mechanism, nearly the solution. The first also
     looks at the present state.
     """
-    show_hint(course.at(), number("--level", level) if level else None)
+    show_hint(course.at(going_on=True), number("--level", level) if level else None)
 
 
 def show_hint(at: Course, level: int | None) -> None:
@@ -229,7 +232,7 @@ def answer(_: Context, question: str, choice: str) -> None:
     from lab.report import quiz
     from lab.workshop import attempts, learner
 
-    sitting = attempts.present(course.at())
+    sitting = attempts.present(course.at(going_on=True))
     noted = learner.answer(sitting, question, choice)
     again = "" if sitting.scene.spec.mend else quiz.command(noted.question.proof, _named(sitting))
     show(quiz.answered(noted.question, noted.given, again, right=noted.right))
@@ -249,8 +252,9 @@ def reset(_: Context) -> None:
     """
     from lab.workshop import attempts
 
-    at = course.at()
-    note(f"building {attempts.begun(at).exercise} anew ...")
+    at = course.at(going_on=True)
+    attempts.begun(at)
+    note(f"building {at.present} anew ...")
     sitting = attempts.reset(at, progress)
     clear_progress()
     show(f"lab {sitting.standing.name} stands anew, broken as at first")
@@ -266,7 +270,7 @@ def solution(_: Context, give_up: bool = False) -> None:
     from lab.report.prose import flowed
     from lab.workshop import learner
 
-    show(flowed(learner.solution(course.at(), give_up=give_up), WIDE))
+    show(flowed(learner.solution(course.at(going_on=True), give_up=give_up), WIDE))
 
 
 def every() -> Sequence[Any]:

@@ -77,17 +77,17 @@ def exam(
     They come from all chapters. What was passed within the time counts;
     exercise.next goes from one to the next.
     """
-    from lab.report import exercise
+    from lab.report import course as told
     from lab.workshop import learner
 
     at = course.at(folder)
     if end:
-        show(exercise.exam(learner.end_exam(at), time.time()))
+        show(told.exam(learner.end_exam(at), time.time()))
         return
     drawn = number("--seed", seed) if seed else None
     begun = learner.examine(at, number("--count", count), number("--minutes", minutes, of=float), drawn)
     learn.note_leaving(at)
-    note(f"{exercise.exam(begun, time.time())}\nexercise.next --skip goes on, exercise.exam --end ends it")
+    note(f"{told.exam(begun, time.time())}\nexercise.next --skip goes on, exercise.exam --end ends it")
     learn.go_on(course.at(), skip=True)
 
 

@@ -30,70 +30,14 @@ _CHAPTER = re.compile(r"[0-9]+-([a-z0-9]([-a-z0-9]*[a-z0-9])?)")
 _VARIABLE = re.compile(r"\$\{([^}\n]*)\}")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _HEADING = re.compile(r"^## *([0-9]+) *$", re.MULTILINE)
-_HINT = "docs/exercises.md says how an exercise is written"
+HINT = "docs/exercises.md says how an exercise is written"
 _KNOWN = (EXERCISE, TICKET, HINTS_FILE, SOLUTION, PREPARE, BREAK, FILE, "README.md", *FIXES)
 
 
-Mistaken = dict[str, tuple[str, ...]]
-"""The mistakes of exercises, by their folders' places in that of all (`01-chapter/name`)."""
-
-
-def course(root: Path) -> tuple[Exercise, ...]:
-    """Return the exercises of a folder, NN-chapter/NAME each, in the order of chapters, then from easy to hard.
-
-    `root` may also be one exercise's own folder. Raises `TopologyError` with every mistake of every exercise.
-    """
-    found, mistaken = readable(root)
-    if mistaken:
-        raise TopologyError([text for every in mistaken.values() for text in every], hint=_HINT)
-    return found
-
-
-def readable(root: Path) -> tuple[tuple[Exercise, ...], Mistaken]:
-    """Return those exercises of a folder that have no mistakes, in the order of `course`; and the others' mistakes.
-
-    Raises `TopologyError` if there is none at all, good or bad.
-    """
-    found: list[Exercise] = []
-    mistaken: Mistaken = {}
-    for folder in folders(root):
-        try:
-            found.append(read(folder))
-        except TopologyError as error:
-            mistaken[place(folder)] = error.mistakes
-    found.sort(key=lambda one: (one.folder.parent.name, one.spec.difficulty, one.name))
-    first: dict[str, Exercise] = {}
-    for one in found:
-        if first.setdefault(one.name, one) is not one:
-            text = f"there is an exercise {one.name} in {printable(first[one.name].folder)} already"
-            mistaken[place(one.folder)] = (f"{one.source}:1:1: {text}; expected another name",)
-    return tuple(first.values()), mistaken
-
-
-def place(folder: Path) -> str:
-    """Return what an exercise's folder is called in that of all: `01-chapter/name`."""
-    whole = folder.resolve()
-    return printable(Path(whole.parent.name, whole.name))
-
-
-def folders(root: Path) -> list[Path]:
-    """Return the folders of exercises in `root`, which may also be one of them; `TopologyError` if there is none."""
-    if (root / EXERCISE).is_file():
-        return [root]
-    try:
-        chapters = sorted(place for place in root.iterdir() if _CHAPTER.fullmatch(place.name) and place.is_dir())
-    except OSError as error:
-        raise TopologyError(
-            f"{printable(root)}: {error.strerror}",
-            hint="a folder of exercises is named by --folder, or by HAIRPIN_EXERCISES",
-        ) from None
-    found = [
-        place for chapter in chapters for place in sorted(chapter.iterdir()) if names.label(place.name) is None
-        if place.is_dir()
-    ]  # fmt: skip
-    if not found:
-        raise TopologyError(f"{printable(root)}: there is no exercise here; expected NN-chapter/NAME/{EXERCISE}")
-    return found
+def chapter(folder: str) -> str:
+    """Return the chapter that a folder of that name is: `clusterip` of `01-clusterip`; "" if it is none."""
+    found = _CHAPTER.fullmatch(folder)
+    return found[1] if found else ""
 
 
 def read(folder: Path) -> Exercise:
@@ -111,11 +55,10 @@ def read(folder: Path) -> Exercise:
     if spec is not None:
         _whole(spec, source, out, topology=topology, broken=broken, fixes=fixes)
     if out or spec is None or yaml is None:
-        raise TopologyError(out, hint=_HINT)
-    chapter = _CHAPTER.fullmatch(folder.resolve().parent.name)
+        raise TopologyError(out, hint=HINT)
     return Exercise(
         name=folder.resolve().name,
-        chapter=chapter[1] if chapter else "",
+        chapter=chapter(folder.resolve().parent.name),
         folder=folder,
         source=source,
         yaml=yaml,
@@ -166,15 +109,13 @@ def settled(exercise: Exercise, variables: Mapping[str, str]) -> ExerciseSpec:
     out: list[str] = []
     spec = _spec(filled(exercise.yaml, variables, exercise.source), exercise.name, exercise.source, out)
     if spec is None:
-        raise TopologyError(out, hint=_HINT)
+        raise TopologyError(out, hint=HINT)
     return spec
 
 
 def refusal(exercise: Exercise, mistakes: Mistakes) -> TopologyError:
     """Return mistakes of what exercise.yaml says, each with its place."""
-    return TopologyError(
-        list(_placed(exercise.source, _document(exercise.yaml, exercise.source), mistakes)), hint=_HINT
-    )
+    return TopologyError(list(_placed(exercise.source, _document(exercise.yaml, exercise.source), mistakes)), hint=HINT)
 
 
 def _names(found: ExerciseFile, folder: str, out: Mistakes) -> None:
@@ -245,7 +186,7 @@ def _whole(
 def _text(path: Path, out: list[str]) -> str | None:
     source = printable(path)
     try:
-        text = decode_text(data_of(str(path), most=MOST_BYTES, hint=_HINT), source)
+        text = decode_text(data_of(str(path), most=MOST_BYTES, hint=HINT), source)
     except TopologyError as error:
         out += error.mistakes
         return None
@@ -308,5 +249,5 @@ def filled(text: str, variables: Mapping[str, str], source: str) -> str:
             expected = f"; expected {listed(sorted(variables))}{did_you_mean(one[1], variables)}"
             wrong.append(f"{source}:{line}:{column}: there is no variable {show(one[1])}{expected}")
     if wrong:
-        raise TopologyError(wrong, hint=_HINT)
+        raise TopologyError(wrong, hint=HINT)
     return _VARIABLE.sub(lambda one: variables[one[1]], text)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from lab import words
 from lab.errors import HostError, TopologyError
 from lab.exercise import progress as events
 from lab.model.exercise import Exercise
@@ -55,7 +56,7 @@ def scene(at: Course) -> Scene:
 def present(at: Course) -> Sitting:
     """Return the present attempt; raises `TopologyError`, with the next move, unless its lab stands, broken."""
     attempt = begun(at)
-    what, again = f"exercise {attempt.exercise}", "build it anew, broken in the same way: invoke exercise.reset"
+    what, again = at.present, "build it anew, broken in the same way: invoke exercise.reset"
     if attempt.built is None:
         raise TopologyError(f"{what}: its lab was not finished, something came between", hint=again)
     record = _record(attempt)
@@ -119,7 +120,7 @@ def note(attempt: Attempt, event: Callable[[Progress], Progress]) -> Progress:
     def noted(found: Progress) -> Progress:
         if not attempt.same(found.attempt):
             raise TopologyError(
-                f"exercise {attempt.exercise}: meanwhile another command began another one, or built the lab anew",
+                "meanwhile another command began another exercise, or built this one's lab anew",
                 hint="what is under way now: invoke exercise",
             )
         return event(found)
@@ -132,13 +133,14 @@ def _refuse(at: Course, exercise: Exercise) -> None:
     exam = at.progress.exam
     left = [item.exercise for item in exam.left] if exam else []
     if exam and (exercise.name not in left or at.folder != exam.folder):
+        numbers = [str(number) for number, item in enumerate(exam.items, 1) if item in exam.left]
         raise TopologyError(
-            f"{exercise.name}: an exam is under way; expected one of {', '.join(left)}",
+            f"an exam is under way; expected an exercise of it that is not passed: {words.several(numbers, 'or')}",
             hint="to leave the exam: invoke exercise.exam --end",
         )
     if exercise.spec.needs == "root" and os.geteuid():
         raise HostError(
-            f"exercise {exercise.name} needs root: a user namespace cannot do what it is about",
+            f"{at.called(exercise)} needs root: a user namespace cannot do what it is about",
             hint="take it as root; what is kept of it is root's, then",
         )
 

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
+from lab import words
 from lab.errors import TopologyError
 from lab.exercise import progress as events
 from lab.model.exercise import Exercise
 from lab.model.progress import Exam, Progress, Row
-from lab.parse.exercise import Mistaken
+from lab.parse.course import Mistaken
 from lab.workshop import progress as file
 from lab.workshop import scenes
 
@@ -72,10 +73,10 @@ class Course:
         return next((one.name for one in self.exercises if attempt and attempt.key == key(one)), "")
 
     @property
-    def unsolved(self) -> str:
-        """The present exercise's name, of whatever folder, if it is neither passed nor given up; else ""."""
+    def unsolved(self) -> bool:
+        """Whether there is a present exercise, of whatever folder, that is neither passed nor given up."""
         attempt = self.progress.attempt
-        return attempt.exercise if attempt and not attempt.passed and not attempt.gave_up else ""
+        return attempt is not None and not attempt.over
 
     @property
     def following(self) -> str:
@@ -102,15 +103,64 @@ class Course:
     def under_way(self, exercise: Exercise) -> bool:
         """Return whether an exercise is the present one, and neither passed nor given up."""
         attempt = self.progress.attempt
-        return attempt is not None and bool(self.unsolved) and attempt.key == key(exercise)
+        return attempt is not None and self.unsolved and attempt.key == key(exercise)
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The exercises' numbers, from 1, by their names: a learner is told numbers, since a name says what is wrong.
+
+        They are those of the exam that is under way in this folder, or else of the course; none if that cannot be read.
+        """
+        with suppress(TopologyError):  # mistakes of others do not keep anybody from one
+            return {name: number for number, name in enumerate(self._names, 1)}
+        return {}
+
+    @property
+    def _names(self) -> list[str]:
+        return [item.exercise for item in self._exam.items] if self._exam else [one.name for one in self.exercises]
+
+    @property
+    def _exam(self) -> Exam | None:
+        exam = self.progress.exam
+        return exam if exam and exam.folder == self.folder else None
+
+    def named(self, wanted: str) -> str:
+        """Return the name of an exercise that is wanted by its number or by its name, which may be nobody's.
+
+        Raises `TopologyError` for a number that none has.
+        """
+        if not wanted.isdecimal():
+            return wanted
+        names = self._names
+        found = next((name for number, name in enumerate(names, 1) if str(number) == wanted), "")
+        if not found:
+            where = " in the exam that is under way" if self._exam else ""
+            raise TopologyError(
+                f"there is no exercise {wanted[:9]}{where}; expected a number from 1 to {len(names)}, or a name",
+                hint="`invoke exercise.list` says what each one is about",
+            )
+        return found
 
     def number(self, name: str) -> str:
         """Return `exercise 3 of 24`, or where it stands in the exam that is under way."""
-        exam, names = self.progress.exam, []
-        with suppress(TopologyError):  # mistakes of others do not keep anybody from this one
-            names = [item.exercise for item in exam.items] if exam else [one.name for one in self.exercises]
-        what = "exam, exercise" if exam else "exercise"
-        return f"{what} {names.index(name) + 1} of {len(names)}" if name in names else what
+        what = "exam, exercise" if self._exam else "exercise"
+        return f"{what} {self.numbers[name]} of {len(self.numbers)}" if name in self.numbers else what
+
+    def called(self, exercise: Exercise) -> str:
+        """Return what an exercise of this folder is called while its name is not told: `exercise 3`."""
+        number = self.numbers.get(exercise.name)
+        return f"exercise {number}" if number else f'exercise "{words.line(exercise.spec.title)}"'
+
+    @property
+    def present(self) -> str:
+        """What the present attempt's exercise is called while its name is not told: by its title if it is elsewhere."""
+        attempt = self.progress.attempt
+        with suppress(TopologyError):  # its files may have mistakes by now
+            if self.current in self.numbers:
+                return f"exercise {self.numbers[self.current]}"
+            if attempt:
+                return f'exercise "{words.line(scenes.find(attempt.exercise, attempt.folder).spec.title)}"'
+        return "the present exercise"
 
 
 def course(folder: str = "", *, going_on: bool = False, known: Progress | None = None) -> Course:

@@ -18,9 +18,14 @@ _FD = 0
 
 
 class Keys:
-    """The keys that are pressed; what is waited for is its `fileno`. `quitting`: `q` was among those forgotten."""
+    """The keys that are pressed; what is waited for is its `fileno`.
+
+    `quitting`: `q` was among those forgotten. `prompt`: what is shown again, on standard error, to who comes back with
+    `fg`; "" while no key is waited for.
+    """
 
     quitting = False
+    prompt = ""
 
     def fileno(self) -> int:
         """Return what is readable when a key was pressed."""
@@ -56,7 +61,7 @@ def keys() -> Iterator[Keys]:
     """
     if not sys.stdin.isatty():
         raise TopologyError("standard input is no terminal", hint="`invoke exercise.check` checks once")
-    before = termios.tcgetattr(_FD)
+    found, before = Keys(), termios.tcgetattr(_FD)
 
     def suspend(*_: object) -> None:
         _restore(before)
@@ -65,9 +70,11 @@ def keys() -> Iterator[Keys]:
         signal.signal(signal.SIGTSTP, suspend)
 
     def again(*_: object) -> None:
-        with suppress(termios.error):
+        with suppress(termios.error, OSError):
             if _in_front():
                 tty.setcbreak(_FD, termios.TCSANOW)  # what was typed ahead is not lost
+                if found.prompt:
+                    os.write(2, f"{found.prompt}\n".encode())  # print() is not to be called amid a print()
 
     handlers = [(number, signal.getsignal(number)) for number in (signal.SIGTSTP, signal.SIGCONT)]
     try:
@@ -75,7 +82,7 @@ def keys() -> Iterator[Keys]:
         if handlers[0][1] is signal.SIG_DFL:  # where it is ignored (a shell without job control), it stays so
             signal.signal(signal.SIGTSTP, suspend)
         tty.setcbreak(_FD)
-        yield Keys()
+        yield found
     finally:
         for number, handler in handlers:
             signal.signal(number, handler)

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from msgspec import structs
+
 from lab import check
 from lab.errors import KernelError, TopologyError
 from lab.exercise import judge
 from lab.judge import applies
 from lab.kernel import command
 from lab.kernel.command import Command, Done
+from lab.model.cluster import Cluster
 from lab.model.exercise import Cell, Script
 from lab.model.verdict import CellSeen, Verdict
 from lab.parse.files import printable
@@ -26,6 +29,8 @@ SCRIPT_S = 180.0
 """How long a script may take, in seconds; some take ten of a quiet machine's, and `exercise.verify` makes it busy."""
 STABLE_S = 1.5
 """How long to wait, in seconds, before what was found green is looked at again."""
+SOURCE, TOPOLOGY = "an exercise", "exercise"
+"""What the lists of labs say of where a lab is from, and what its topology is called."""
 SHOWN = 12
 """So many lines of a failed script's output are told."""
 
@@ -46,15 +51,23 @@ def start(made: Scene, *, lab: str, progress: Meter) -> Standing:
 def passing(
     made: Scene, *, lab: str, progress: Meter = silently, stays: Callable[[], bool] | None = None
 ) -> Iterator[Standing]:
-    """Build an exercise's healthy lab, give it, and end it with the block, unless it `stays`."""
-    source = f"exercise {made.exercise.name}"
-    chosen = made.completed
+    """Build an exercise's healthy lab, give it, and end it with the block, unless it `stays`.
+
+    Nothing of the lab has the exercise's name.
+    """
+    notes = made.completed.notes
     with session.passing(
-        chosen.cluster, name=lab, source=source, notes=chosen.notes, progress=progress, stays=stays
+        _nameless(made.completed.cluster), name=lab, source=SOURCE, notes=notes, progress=progress, stays=stays
     ) as standing:
         if made.exercise.prepare:
             run(made, standing, made.exercise.prepare)
         yield standing
+
+
+def _nameless(cluster: Cluster) -> Cluster:
+    """Return a lab under a name that does not tell what is wrong with it, as its author's may."""
+    lab = cluster.lab
+    return replace(cluster, lab=structs.replace(lab, metadata=structs.replace(lab.metadata, name=TOPOLOGY)))
 
 
 def breaking(made: Scene, standing: Standing) -> None:

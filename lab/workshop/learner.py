@@ -53,7 +53,7 @@ def _whole(sitting: Sitting) -> Iterator[None]:
         if isinstance(error, TopologyError) and sitting.standing.record.keeper.alive:
             raise
         attempts.note(sitting.attempt, lambda found: found)  # says so if another command has ended it
-        what = f"exercise {sitting.attempt.exercise}: its lab is not whole any more"
+        what = "the exercise's lab is not whole any more"
         hint = "build it anew, broken in the same way: invoke exercise.reset"
         raise KernelError(f"{what}: {error.message if isinstance(error, LabError) else error}", hint=hint) from None
 
@@ -104,7 +104,7 @@ def answer(sitting: Sitting, name: str, choice: str) -> Answered:
     questions = {one.name: one for one in sitting.scene.spec.questions}
     if name not in questions:
         expected = f"expected {listed(questions)}" if questions else "it asks nothing"
-        raise TopologyError(f"{show(name)} is no question of exercise {sitting.attempt.exercise}; {expected}")
+        raise TopologyError(f"{show(name)} is no question of this exercise; {expected}")
     asked = questions[name]
     numbered = {str(number): text for number, text in enumerate(asked.choices, 1)}
     given = numbered.get(choice, choice)
@@ -128,10 +128,11 @@ def next_hint(at: Course, level: int | None) -> int:
     attempt = attempts.begun(at)
     if at.progress.exam:
         raise TopologyError("an exam has no hints", hint="to leave it: invoke exercise.exam --end")
-    most = min(attempt.hints + 1, HINTS)
+    following = min(attempt.hints + 1, HINTS)
+    most = HINTS if attempt.over else following
     if level is not None and not 1 <= level <= most:
         raise TopologyError(f"--level {level}: expected 1 to {most}: one comes after the other")
-    return most if level is None else level
+    return following if level is None else level
 
 
 def hint(at: Course, level: int) -> str:
@@ -151,10 +152,10 @@ def solution(at: Course, *, give_up: bool) -> str:
     if at.progress.exam:
         raise TopologyError("an exam has no solutions before its end", hint="to end it: invoke exercise.exam --end")
     made = attempts.scene(at)
-    if not attempt.passed and not attempt.gave_up:
+    if not attempt.over:
         if not give_up:
             raise TopologyError(
-                f"exercise {attempt.exercise} is not passed yet",
+                f"{at.present} is not passed yet",
                 hint="go on: invoke exercise.hint; give up: invoke exercise.solution --give-up",
             )
         attempts.note(attempt, lambda found: events.gave_up(found, time.time()))

@@ -12,9 +12,10 @@ from lab import catalogue, topology
 from lab.errors import TopologyError
 from lab.exercise import judge, vary
 from lab.model.exercise import Exercise, ExerciseSpec
+from lab.parse import course as courses
 from lab.parse import exercise as parse
 from lab.parse.files import FILE, printable
-from lab.parse.mistake import Mistakes, did_you_mean, listed, show
+from lab.parse.mistake import Mistakes, did_you_mean, show
 from lab.topology import Completed
 
 
@@ -25,22 +26,22 @@ def folder() -> Path:
 
 
 def course(root: str = "") -> tuple[Exercise, ...]:
-    """Return the exercises of a folder ("": those that come along) in order; see `lab.parse.exercise.course`."""
-    return parse.course(Path(root) if root else folder())
+    """Return the exercises of a folder ("": those that come along) in order; see `lab.parse.course.course`."""
+    return courses.course(Path(root) if root else folder())
 
 
-def readable(root: str = "") -> tuple[tuple[Exercise, ...], parse.Mistaken]:
+def readable(root: str = "") -> tuple[tuple[Exercise, ...], courses.Mistaken]:
     """Return those exercises of a folder that have no mistakes in their files or their labs; and the others' mistakes.
 
     Raises `TopologyError` if there is none at all, good or bad.
     """
-    found, mistaken = parse.readable(Path(root) if root else folder())
+    found, mistaken = courses.readable(Path(root) if root else folder())
     for one in found:
         try:
             scene(one, seed=0)
         except TopologyError as error:
-            mistaken[parse.place(one.folder)] = error.mistakes
-    return tuple(one for one in found if parse.place(one.folder) not in mistaken), mistaken
+            mistaken[courses.place(one.folder)] = error.mistakes
+    return tuple(one for one in found if courses.place(one.folder) not in mistaken), mistaken
 
 
 def find(name: str, root: str = "") -> Exercise:
@@ -48,13 +49,15 @@ def find(name: str, root: str = "") -> Exercise:
 
     Raises `TopologyError` with the nearest name, or with every mistake of the exercise.
     """
-    places = parse.folders(Path(root) if root else folder())
+    places = courses.folders(Path(root) if root else folder())
     for place in places:
         if place.resolve().name == name:
             return parse.read(place)
     known = [place.resolve().name for place in places]
-    text = f"there is no exercise {show(name)}; expected {listed(known)}{did_you_mean(name, known)}"
-    raise TopologyError(text, hint="`invoke exercise.list` says what each one is about")
+    raise TopologyError(
+        f"there is no exercise {show(name)}{did_you_mean(name, known)}",  # to list them all would tell what is wrong
+        hint="`invoke exercise.list` has their numbers, with --names their names",
+    )
 
 
 @dataclass(frozen=True)

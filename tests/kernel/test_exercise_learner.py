@@ -95,9 +95,17 @@ def terminal(*words: str) -> Terminal:
     return pexpect.spawn(argv[0], argv[1:], env=env, encoding="utf-8", timeout=30, dimensions=(50, 80))
 
 
-def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke) -> None:
-    begun = invoke("exercise.start", EXERCISE)
+def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke, course: Path) -> None:
+    begun = invoke("exercise.start", "1")
     assert begun.returncode == 0, begun.stderr
+    assert begun.stderr.startswith("building exercise 1 ...\n")
+    assert "exercise 1 of 3, clusterip: level 1 of 5, about 10 min\n" in begun.stdout
+    broken = [invoke(*words) for words in (
+        ("exercise.check",), ("exercise.progress",), ("exercise.list",), ("exercise.next",), ("lab.list",),
+        ("lab.status",), ("lab.report", "--file", "-"), ("lab.graph",), ("exercise.reset",),
+    )]  # fmt: skip
+    told = [text.replace(str(course), "FOLDER") for done in (begun, *broken) for text in (done.stdout, done.stderr)]
+    assert [text for text in told if EXERCISE in text] == []  # it says what is wrong
     assert max(map(len, begun.stdout.splitlines())) <= 100  # of a file; a terminal's width is heeded
     for said in ("curl: (28)", "└─ router", "you may touch:", "it is solved when:", "invoke lab.shell"):
         assert said in begun.stdout
@@ -116,13 +124,15 @@ def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke)
         shell.expect_exact("\r\n0\r\n")
         shell.sendline(f"ip netns exec {node} sysctl -w net.ipv4.ip_forward=1")
         shell.sendline("hairpin exercise.check; echo status $?")
-        shell.expect(f"solved: {EXERCISE}, .*, 1 hint, 1 check\r\n")
+        shell.expect(f"solved: exercise 1, {EXERCISE}, in .*, 1 hint, 2 checks\r\n")
         shell.expect_exact("status 0")
         shell.sendline("exit")
         shell.expect(pexpect.EOF)
     done = record(EXERCISE)
-    assert (done.state, done.attempts, done.hints, done.checks) == ("passed", 1, 1, 1)
-    assert re.search(rf"> +{EXERCISE} .* passed +[\d.]+ s +1$", invoke("exercise.list").stdout, re.MULTILINE)
+    assert (done.state, done.attempts, done.hints, done.checks) == ("passed", 1, 1, 2)
+    listed = invoke("exercise.list").stdout
+    assert re.search(r"^> +1 .* passed +[\d.]+ s +1$", listed, re.MULTILINE)
+    assert f"({EXERCISE})" in listed
     solution = invoke("exercise.solution")
     assert f"ip netns exec {node} sysctl -w net.ipv4.ip_forward=1" in solution.stdout
     assert record(EXERCISE).gave_up is False
@@ -140,8 +150,9 @@ def test_watch_checks_when_something_has_changed_and_not_else(invoke: Invoke) ->
         watch.expect_exact("not solved yet")
         watch.expect_exact(KEYS)
         watch.send("l")
-        watch.expect(f"> +{EXERCISE}")
+        watch.expect("\n> +1 ")
         watch.expect_exact(KEYS)
+        assert EXERCISE not in str(watch.before)
         sysctl(invoke, node, 1)
         watch.expect_exact("sysctls changed")
         watch.expect_exact("solved: ")
@@ -223,7 +234,7 @@ def test_another_lab_of_the_same_name_is_not_taken_for_it(invoke: Invoke) -> Non
     assert done.returncode == 2
     assert "the lab exercise that stands is another one (clusterip)" in done.stderr
     assert invoke("exercise.reset").returncode == 0
-    assert [record.source for record in state.standing()] == ["clusterip", f"exercise {EXERCISE}"]
+    assert [record.source for record in state.standing()] == ["clusterip", "an exercise"]
 
 
 @pytest.mark.once
@@ -243,7 +254,7 @@ def test_a_start_that_was_killed_amid_the_break_is_told_and_done_anew(invoke: In
         assert "invoke exercise.reset" in done.stderr
     script.write_text(whole)
     assert invoke("exercise").returncode == 0
-    assert [record.source for record in state.standing()] == [f"exercise {EXERCISE}"]
+    assert [record.source for record in state.standing()] == ["an exercise"]
     assert record(EXERCISE).attempts == 1
 
 
@@ -342,7 +353,9 @@ def test_an_exam_has_neither_hints_nor_solutions_and_ends(invoke: Invoke) -> Non
         refused = invoke(f"exercise.{words[0]}", *words[1:])
         assert refused.returncode == 2, words
         assert "exam" in refused.stderr
-    assert invoke("exercise.next", "--skip").returncode == 0
+    with terminal("exercise.watch") as watch:
+        watch.expect_exact("[l list  r check now  x reset  q quit]")
+    assert invoke("exercise.start", "2").returncode == 0
     assert attempt().exercise == exam.items[1].exercise
     assert invoke("exercise.exam", "--end").stdout.startswith("exam over: 0 of 2 exercises passed")
     assert len(json.loads(invoke("exercise.progress", "--json").stdout)["exams"]) == 1
@@ -415,7 +428,7 @@ def test_a_learner_predicts_and_sees_and_passes(invoke: Invoke, monkeypatch: pyt
         shell.sendline("hairpin exercise.answer shop 1")
         shell.expect_exact("The rule names the Service's address")
         shell.sendline("hairpin exercise.check; echo status $?")
-        shell.expect(f"solved: {OURS}, .*, 0 hints, 2 checks, 1 wrong answer\r\n")
+        shell.expect(rf"solved: exercise 3, {OURS}, in .*, 0 hints, 2 checks, 1\s+wrong\s+answer\r\n")
         shell.expect_exact("status 0")
         shell.sendline("exit")
         shell.expect(pexpect.EOF)
@@ -457,8 +470,8 @@ def test_mistakes_of_other_exercises_keep_nobody_from_this_one(invoke: Invoke, c
 def test_another_folder_stays_the_present_ones(invoke: Invoke, course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(courses.VARIABLE)
     monkeypatch.chdir(course.parent)
-    assert "quiz-2" in invoke("exercise.list", "--folder", "course").stdout
-    assert "quiz-2" not in invoke("exercise.list").stdout
+    assert "Where is it dropped?" in invoke("exercise.list", "--folder", "course").stdout
+    assert "Where is it dropped?" not in invoke("exercise.list").stdout
     assert invoke("exercise.start", "quiz", "--folder", "course").returncode == 0
     monkeypatch.chdir("/")
     assert invoke("exercise.hint").stdout.startswith("hint 1 of 4")
