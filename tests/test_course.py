@@ -86,6 +86,15 @@ def test_what_comes_next_is_behind_the_present_one_and_not_passed(root: Path) ->
     assert after(taken(root, *NAMES)) == ""
 
 
+def test_who_takes_one_again_may_leave_it(root: Path) -> None:
+    def left(found: Progress) -> bool:
+        return Course(folder=str(root), progress=found).passed_before
+
+    assert left(events.begun(taken(root, "a"), attempt(root, "a")))
+    assert not left(events.begun(taken(root, "a"), attempt(root, "b")))
+    assert not left(Progress())
+
+
 def test_what_was_given_up_last_comes_again_when_no_other_is_left(root: Path) -> None:
     found = events.gave_up(events.begun(taken(root, "a", "c"), attempt(root, "b")), 120)
     assert Course(folder=str(root), progress=found).following == "b"

@@ -57,7 +57,7 @@ def go_on(at: Course, *, skip: bool) -> Sitting | None:
     from lab.errors import TopologyError
     from lab.report import course as report
 
-    if at.unsolved and not skip:
+    if at.unsolved and not skip and not at.passed_before:
         raise TopologyError(
             f"{at.present} is not passed yet",
             hint="check it: invoke exercise.check; leave it: invoke exercise.next --skip",
@@ -102,7 +102,7 @@ def show_sitting(sitting: Sitting) -> Sitting:
     parts = [
         report.title(made.exercise, made.spec, at.number(made.exercise.name), look()),
         flowed(made.text(made.exercise.ticket, TICKET), report.WIDE),
-        picture.text(picture.scene(sitting.standing.cluster, lab=sitting.standing.name), report.narrow(look())),
+        picture.text(picture.scene(made.completed.cluster, lab=sitting.standing.name), report.narrow(look())),
         report.task(made.spec.may, made.spec.success, look()),
         *([quiz.questions(made.spec.questions, sitting.attempt.answers, look())] if made.spec.questions else []),
         report.next_moves(_moves(sitting, at.progress)),
@@ -212,7 +212,7 @@ def show_hint(at: Course, level: int | None) -> None:
     from lab.workshop import attempts, learner
 
     shown, sight = learner.next_hint(at, level), ""
-    if shown == 1:
+    if shown == 1 and not attempts.begun(at).over:
         note("looking at the lab ...")
         seen = learner.look(attempts.present(at), progress)
         sight = report.sight(seen) if seen.cells else ""

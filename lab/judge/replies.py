@@ -47,7 +47,7 @@ def said(outcome: Outcome, observation: Observation, resolved: Resolved) -> Iter
         replies = tuple(reply for reply in replies if reply.pod in wanted) or replies
     if outcome.error:
         holds = all(reply.error and outcome.error in {"any", reply.error} for reply in replies)
-        yield "error", outcome.error, _outcome(replies, resolved), holds
+        yield "error", "no answer" if outcome.error == "any" else outcome.error, _outcome(replies, resolved), holds
     elif outcome.shares != "some" and (answer or not (outcome.flow or outcome.traced or outcome.shares)):
         yield _answer(outcome, replies, resolved)
     if answer and answer.source:

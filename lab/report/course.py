@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from lab import words
-from lab.exercise.progress import spent_s
 from lab.report.exercise import WIDE, narrow, told
 from lab.report.table import PLAIN, Look, paint, table, wrap
 
@@ -137,9 +136,8 @@ def _present(attempt: Attempt, present: str) -> str:
     name = told(attempt, present)
     if attempt.passed:
         return wrap(f"the last one: {name}, passed", WIDE)
-    spent = words.seconds(spent_s(attempt, max(attempt.touched, attempt.since)))
     used = f"{words.count(attempt.hints, 'hint')}, {words.count(attempt.checks, 'check')}"
-    return wrap(f"under way: {name} (seed {attempt.seed}): {spent}, {used}", WIDE)
+    return wrap(f"under way: {name} (seed {attempt.seed}): {used}", WIDE)
 
 
 def exam(one: Exam, now: float) -> str:

@@ -79,6 +79,12 @@ class Course:
         return attempt is not None and not attempt.over
 
     @property
+    def passed_before(self) -> bool:
+        """Whether the present exercise was passed in another attempt."""
+        attempt = self.progress.attempt
+        return attempt is not None and self.progress.record(attempt.key).passes > 0
+
+    @property
     def following(self) -> str:
         """The name of the next exercise that is not passed, behind the present one; "" if there is none.
 
