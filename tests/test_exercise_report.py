@@ -159,7 +159,7 @@ def test_what_has_turned_since_the_last_check_is_told() -> None:
 def test_the_first_hint_sets_what_is_red_against_what_is_not() -> None:
     assert report.sight(Verdict(cells=CELLS[:2])).startswith("Just now hairpin is red, and same-node is not.")
     assert "all that was tried is red (hairpin)" in report.sight(Verdict(cells=(CELLS[0], CELLS[2])))
-    assert "nothing is red" in report.sight(Verdict(cells=CELLS[1:2]))
+    assert "nothing in the lab is red" in report.sight(Verdict(cells=CELLS[1:2]))
 
 
 PROGRESS = Progress(attempt=attempt("targetport", hints=2, checks=3, wrong=1, passed=True))

@@ -108,7 +108,7 @@ def sight(verdict: Verdict) -> str:
     """Return what the first hint says of the present state: which cells are red, and which are not."""
     red, green = ([cell.name for cell in verdict.cells if cell.state == state] for state in ("red", "green"))
     if not red:
-        return "Just now nothing is red: invoke exercise.check"
+        return "Just now nothing in the lab is red: invoke exercise.check"
     listed = words.several(red, "and")
     if not green:
         return wrap(f"Just now all that was tried is red ({listed}): what does all of it need?", WIDE)

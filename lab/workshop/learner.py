@@ -78,15 +78,14 @@ def _answers(sitting: Sitting, *, ran: bool) -> tuple[CellSeen, ...]:
 
 
 def look(sitting: Sitting, progress: Meter) -> Verdict:
-    """Look once at how the present attempt is, which is not counted; of a quiz there is nothing to be seen.
+    """Look once at how the present attempt's lab is, which is not counted; of a quiz there is nothing to be seen.
 
     Raises `LabError`.
     """
     if not sitting.scene.spec.mend:
         return Verdict(cells=())
     with _whole(sitting):
-        lab = labs.look(sitting.scene, sitting.standing, progress)
-    return replace(lab, cells=(*lab.cells, *_answers(sitting, ran=False)))
+        return labs.look(sitting.scene, sitting.standing, progress)
 
 
 @dataclass(frozen=True, kw_only=True)
