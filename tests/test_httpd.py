@@ -9,8 +9,9 @@ from typing import cast
 from lab.serve.answer import PATTERN
 from lab.serve.httpd import TURN, Connection, Limits, Owner
 
+SMALL = b"GET /healthz HTTP/1.1\r\nHost: web\r\n\r\n"
 BIG = b"GET /body/100000000 HTTP/1.1\r\nHost: web\r\n\r\n"
-LIMITS = Limits(header_bytes=1000, request_s=1.0, idle_s=1000.0)
+LIMITS = Limits(header_bytes=1000, request_s=1.0, idle_s=1000.0, between_s=5000.0)
 
 
 class Notes:
@@ -50,6 +51,29 @@ def with_connection(body: Callable[[Connection, Notes], None]) -> None:
         connection.connection_lost(None)
 
     asyncio.run(run())
+
+
+def test_a_peer_may_be_silent_for_longer_between_requests_than_inside_one_or_before_it_has_read_the_reply() -> None:
+    def left_s(connection: Connection) -> float:
+        return connection.deadline - asyncio.get_running_loop().time()
+
+    def body(connection: Connection, _notes: Notes) -> None:
+        assert left_s(connection) <= LIMITS.idle_s
+        connection.data_received(SMALL)
+        assert LIMITS.idle_s < left_s(connection) <= LIMITS.between_s
+        connection.data_received(SMALL[:5])
+        assert left_s(connection) <= LIMITS.request_s
+        connection.pause_writing()
+        connection.data_received(SMALL[5:])
+        connection.resume_writing()
+        assert left_s(connection) <= LIMITS.idle_s
+
+    def unread(connection: Connection, _notes: Notes) -> None:
+        connection.data_received(BIG)
+        assert left_s(connection) <= LIMITS.idle_s
+
+    with_connection(body)
+    with_connection(unread)
 
 
 def test_a_peer_that_takes_everything_gets_one_turn_and_then_others_have_theirs() -> None:

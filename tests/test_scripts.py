@@ -207,3 +207,9 @@ def test_the_lock_has_what_the_package_asks_for() -> None:
 def test_the_large_topology_is_what_its_script_prints() -> None:
     made = subprocess.run(["/bin/sh", LARGE / "make.sh"], capture_output=True, text=True, check=True)
     assert made.stdout == (LARGE / "lab.yaml").read_text(encoding="utf-8")
+
+
+def test_what_must_be_alone_on_the_machine_is_where_scripts_test_looks_for_it() -> None:
+    marked = [path for path in (ROOT / "tests").rglob("*.py") if re.search(r"mark\.alone\b", path.read_text("utf-8"))]
+    assert marked
+    assert {path.parent for path in marked} == {ROOT / "tests/kernel"}

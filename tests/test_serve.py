@@ -28,7 +28,7 @@ from lab.serve.answer import PATTERN
 from lab.serve.httpd import Limits
 
 LOOPBACK = IPv4Address("127.0.0.1")
-LIMITS = Limits(request_s=0.4, idle_s=0.8, linger_s=0.4)
+LIMITS = Limits(request_s=0.4, idle_s=0.8, between_s=1.6, linger_s=0.4)
 
 
 class Pods:

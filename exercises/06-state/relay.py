@@ -47,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request to the gateway."""
 
     server: Relay
+    timeout = PATIENCE_S  # who connects and says nothing keeps nobody waiting for longer
 
     def do_GET(self) -> None:
         """Hand the request on, and the reply back."""

@@ -28,13 +28,16 @@ class Limits:
     """Bounds on a peer's patience with us.
 
     `header_bytes`: of a request's line and headers. `request_s`: from a request's first byte to its last header.
-    `idle_s`: between requests, and without progress inside one. `linger_s`: to take in what a refused peer still
-    sends, for a close with unread bytes would reset the connection and lose our reply (RFC 9112, 9.6).
+    `idle_s`: before the first request, and without progress inside one. `between_s`: between requests; as long as
+    kube-proxy has conntrack remember a connection (tcpEstablishedTimeout), so that it is not we who end one that is
+    kept. `linger_s`: to take in what a refused peer still sends, for a close with unread bytes would reset the
+    connection and lose our reply (RFC 9112, 9.6).
     """
 
     header_bytes: int = 16_384
     request_s: float = 10.0
     idle_s: float = 60.0
+    between_s: float = 86_400.0
     linger_s: float = 2.0
 
 
@@ -118,7 +121,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on where `pause_writing` stopped."""
         self._writable = True
-        self._patience(self._limits.linger_s if self._refused else self._limits.idle_s)
+        self._patience(self._limits.linger_s if self._refused else self._rest_s())
         # Not here and now: asyncio is in the middle of its writing, and a close() would be carried out twice.
         asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -131,6 +134,11 @@ class Connection(asyncio.Protocol):
 
     def _patience(self, seconds: float) -> None:
         self.deadline = self._clock() + seconds
+
+    def _rest_s(self) -> float:
+        """Return how long the peer may do nothing: for long only where it has read all that it asked for."""
+        between = self._request is None and not self._begun and self._writable
+        return self._limits.between_s if between else self._limits.idle_s
 
     def _advance(self) -> None:
         try:
@@ -232,7 +240,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._h11.start_next_cycle()
-        self._patience(self._limits.idle_s)
+        self._patience(self._rest_s())
         if self._writable:
             self._transport.resume_reading()
 

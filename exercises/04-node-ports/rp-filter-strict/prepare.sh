@@ -9,3 +9,5 @@ ip -n client link set lan1 up
 ip -n client route add "$node_ip" via 172.31.0.1 src "$client_ip"
 # The client asks for the node's MAC address as 172.31.0.2: a question from $client_ip the strict check would refuse, too.
 ip netns exec client sysctl -qw net.ipv4.conf.lan1.arp_announce=2
+# The data centre's router lets the office through to that node no more: there is the line now.
+ip -n router rule add from "$client_ip" to "$node_ip" prohibit

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Let kube-proxy write its rules.
+hairpin lab.sync > /dev/null
