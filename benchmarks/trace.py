@@ -62,9 +62,9 @@ def telling(what, work):
             told(what)
     return worked
 
-def asked(requests):
+def asked(requests, **more):
     wanted = [*requests, *[replace(requests[0], local_port=0)] * others]
-    return made(wanted, concurrency=len(wanted))[:1]
+    return made(wanted, concurrency=len(wanted), **more)[:1]
 
 def left(status):
     told("left")
@@ -225,5 +225,5 @@ def _of_memory(results: dict[str, dict[str, Any]]) -> Iterator[str]:
         for what, row in rows.items():
             largest, together = (f"{max(row[size]) / 1e6:.0f} MB" for size in ("largest", "together"))
             said = sum(bool(notes) for notes in row["notes"])
-            lost = f"said {said} times of {len(row['notes'])}" if said else "nothing"
+            lost = f"said, in {said} of {len(row['notes'])} rounds" if said else "nothing"
             yield f"| {tool} | {what} | {largest} | {together} | {lost} |"

@@ -96,3 +96,12 @@ def test_what_the_benchmark_of_rules_cannot_do_is_told(rules: dict[str, Any], tm
         rules["main"]("many", 1, str(tmp_path / "x"), "load")
     with pytest.raises(TopologyError, match="'speed' is not a part"):
         rules["main"]("4", 1, str(tmp_path / "x"), "speed")
+
+
+@pytest.mark.once
+def test_what_a_trace_costs_is_measured_in_every_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "trace.json"
+    runpy.run_path(str(SCRIPT.with_name("trace.py")))["main"](1, str(out), "journey")
+    kept = json.loads(out.read_text())["journey"]
+    assert list(kept) == ["iptables-nft", "iptables-legacy", "nft"]
+    assert "from the request's end" in capsys.readouterr().out
