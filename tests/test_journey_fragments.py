@@ -75,6 +75,14 @@ def test_whatever_is_missing_no_step_claims_to_have_seen_what_was_not(fragment: 
         assert times == sorted(times)
 
 
+def test_which_packet_a_reset_answers_is_inferred() -> None:
+    nothing = {"events": (), "listings": (), "links": (), "routes": (), "flows": (), "names": {}, "sysctls": {}}
+    journey = assemble(replace(recorded("fault-bridge-nf-off"), **nothing))
+    ends = [leg.end for leg in journey.legs if leg.packet == "tcp [S.]"]
+    assert [(end.kind, end.node, end.observed) for end in ends] == [("refused", "client-a", False)]
+    assert "it answered tcp [R]" in ends[0].why
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_without_any_events_the_taps_tell_the_way(name: str) -> None:
     evidence = recorded(name)

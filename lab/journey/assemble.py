@@ -90,7 +90,9 @@ def _told_the_sender(end: End, stories: Sequence[Story]) -> End:
     """Return the end of a packet that no rule refused: if an ICMP error came from where it was lost, it was refused."""
     for other in stories:
         if other.track.role == "refusal" and other.steps and other.steps[0].node == end.node:
-            return End(kind="refused", node=end.node, why=f"it answered {_kind(other)}; {end.why}")
+            certain = carried(other.track.packet).protocol != "tcp"  # an ICMP error names its packet, a reset does not
+            why = f"it answered {_kind(other)}; {end.why}"
+            return End(kind="refused", node=end.node, why=why, observed=certain)
     return end
 
 

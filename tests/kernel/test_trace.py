@@ -261,7 +261,8 @@ many = partial(traffic.requests, [request] * others, concurrency=500)
 calls = [join.Call(lab.record.keeper, many) for _ in range(bool(others))]
 found = trace.of(lab, replace(request, path=sys.argv[1]))
 assert all(one.answered for call in calls for one in call.result())
-syn = next(one.packet.identity for one in found.taps if one.packet.info == "[S]")
+ours = found.reply.local[1]
+syn = next(one.packet.identity for one in found.taps if one.packet.info == "[S]" and one.packet.source_port == ours)
 pod = found.reply.pod or next(one.netns for one in found.taps if one.netns in ("web-1", "web-2"))
 arrived = any(one.netns == pod and one.packet.identity == syn for one in found.taps)
 shown = [one.chain for one in found.events if one.netns == "node-1" and one.packet and one.packet.identity == syn]
