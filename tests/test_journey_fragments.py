@@ -76,8 +76,9 @@ def test_whatever_is_missing_no_step_claims_to_have_seen_what_was_not(fragment: 
 
 
 def test_which_packet_a_reset_answers_is_inferred() -> None:
-    nothing = {"events": (), "listings": (), "links": (), "routes": (), "flows": (), "names": {}, "sysctls": {}}
-    journey = assemble(replace(recorded("fault-bridge-nf-off"), **nothing))
+    evidence = recorded("fault-bridge-nf-off")
+    taps = replace(evidence, events=(), listings=(), links=(), routes=(), flows=(), names={}, sysctls={})
+    journey = assemble(taps)
     ends = [leg.end for leg in journey.legs if leg.packet == "tcp [S.]"]
     assert [(end.kind, end.node, end.observed) for end in ends] == [("refused", "client-a", False)]
     assert "it answered tcp [R]" in ends[0].why
