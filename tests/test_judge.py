@@ -192,20 +192,20 @@ def test_flows_on_several_nodes_are_judged_each_by_its_own() -> None:
 
 
 def test_equal_shares_are_asked_for_by_as_many_requests_as_the_bound_needs() -> None:
-    assert judge.requests_needed(expect(shares="equal"), RESOLVED) == 95
-    assert judge.requests_needed(expect(shares="equal", answer={"by": ["a", "b", "c"]}), RESOLVED) == 221
+    assert judge.requests_needed(expect(shares="equal"), RESOLVED) == 131
+    assert judge.requests_needed(expect(shares="equal", answer={"by": ["a", "b", "c"]}), RESOLVED) == 297
     assert judge.requests_needed(expect(), RESOLVED) == 1
 
 
 @pytest.mark.parametrize(
-    ("first", "holds"), [(47, True), (24, True), (71, True), (23, False), (72, False), (95, False)]
+    ("first", "holds"), [(65, True), (33, True), (98, True), (32, False), (99, False), (131, False)]
 )
 def test_shares_hold_within_the_fair_bounds(first: int, holds: bool) -> None:
-    replies = [reply("web-1")] * first + [reply("web-2")] * (95 - first)
+    replies = [reply("web-1")] * first + [reply("web-2")] * (131 - first)
     finding = only(judged(expect(shares="equal"), *replies))
     assert finding.holds == holds
-    assert finding.expected == "equal: 24 to 71 of 95 each"
-    assert finding.observed == f"web-1 {first} and web-2 {95 - first}"
+    assert finding.expected == "equal: 33 to 98 of 131 each"
+    assert finding.observed == f"web-1 {first} and web-2 {131 - first}"
 
 
 @pytest.mark.parametrize("stray", [reply("web-3"), reply(error="timeout")])

@@ -112,7 +112,7 @@ def test_one_pod_gives_all_answers_of_each_asker() -> None:
 @pytest.mark.parametrize("endpoints", [2, 3, 4, 16, 100])
 def test_enough_requests_are_made_to_see_that_they_do_not_stick(endpoints: int) -> None:
     number = shares.requests_to_stick(endpoints)
-    assert endpoints ** (1 - number) <= shares.FALSE_ALARM < endpoints ** (2 - number)
+    assert endpoints ** (1 - number) <= shares.LUCK < endpoints ** (2 - number)
     assert judge.requests_needed(expect(shares="one"), Resolved(endpoints=("x",) * endpoints)) == number
 
 
@@ -131,7 +131,7 @@ def test_what_a_fair_choice_may_lead_to_as_well_is_asked_as_often_as_rules_that_
 @pytest.mark.parametrize("chance", [1 / 2, 2 / 3, 0.03])
 def test_luck_is_ruled_out_when_it_would_take_one_in_a_million(chance: float) -> None:
     number = shares.requests_to_rule_out(chance)
-    assert chance**number <= shares.FALSE_ALARM < chance ** (number - 1)
+    assert chance**number <= shares.LUCK < chance ** (number - 1)
 
 
 def test_who_is_asked_again_and_again_must_be_the_same_each_time() -> None:

@@ -22,13 +22,13 @@ def outside(endpoints: int, requests: int, p: Fraction) -> Fraction:
 
 @pytest.mark.parametrize("endpoints", [2, 3, 5, 10])
 @pytest.mark.parametrize("requests", [1, 7, 40, None])
-def test_a_fair_choice_is_called_unfair_less_than_once_in_a_million(endpoints: int, requests: int | None) -> None:
+def test_a_fair_choice_is_called_unfair_less_often_than_promised(endpoints: int, requests: int | None) -> None:
     number = requests or requests_needed(endpoints)
     alarm = endpoints * outside(endpoints, number, Fraction(1, endpoints))  # Boole: at least the chance that any is out
     assert alarm <= FALSE_ALARM
 
 
-@pytest.mark.parametrize(("endpoints", "requests"), [(2, 95), (3, 221), (10, 1147)])
+@pytest.mark.parametrize(("endpoints", "requests"), [(2, 131), (3, 297), (10, 1507)])
 def test_bounds_are_the_tightest_that_keep_the_promise(endpoints: int, requests: int) -> None:
     low, high = bounds(endpoints, requests)
     p, allowed = Fraction(1, endpoints), Fraction(FALSE_ALARM) / (2 * endpoints)
@@ -38,7 +38,7 @@ def test_bounds_are_the_tightest_that_keep_the_promise(endpoints: int, requests:
     assert sum(pmf(count, requests, p) for count in range(high, requests + 1)) > allowed
 
 
-@pytest.mark.parametrize(("endpoints", "requests"), [(0, 1), (1, 1), (2, 95), (3, 221), (4, 347), (16, 1974)])
+@pytest.mark.parametrize(("endpoints", "requests"), [(0, 1), (1, 1), (2, 131), (3, 297), (4, 462), (16, 2593)])
 def test_requests_needed_for_so_many_endpoints(endpoints: int, requests: int) -> None:
     assert requests_needed(endpoints) == requests
 
@@ -66,10 +66,10 @@ def test_the_cap_still_sees_what_it_says_that_it_sees() -> None:
     assert requests_needed(17) == requests_needed(1000) == REQUESTS_MAX
     fair = REQUESTS_MAX / 32
     low, high = bounds(32, REQUESTS_MAX)
-    assert 0.38 * fair <= low
+    assert 0.39 * fair <= low
     assert high <= 1.76 * fair
-    assert bounds(104, REQUESTS_MAX)[0] == 1  # an endpoint that is never chosen is seen
-    assert bounds(105, REQUESTS_MAX)[0] == 0
+    assert bounds(109, REQUESTS_MAX)[0] == 1  # an endpoint that is never chosen is seen
+    assert bounds(110, REQUESTS_MAX)[0] == 0
 
 
 def test_a_single_endpoint_gets_everything() -> None:
@@ -85,14 +85,14 @@ def test_requests_needed_and_bounds_take_no_time_that_a_user_would_notice() -> N
     assert time.process_time() - begin < 0.2
 
 
-@pytest.mark.parametrize("endpoints", [2, 3, 4, 8, 56])
-def test_who_gets_half_a_fair_share_is_left_out_less_than_once_in_a_million(endpoints: int) -> None:
+@pytest.mark.parametrize("endpoints", [2, 3, 4, 8, 58])
+def test_who_gets_half_a_fair_share_is_left_out_less_often_than_promised(endpoints: int) -> None:
     def left_out(requests: int) -> float:
         return float(endpoints * (1 - 1 / (2 * endpoints)) ** requests)
 
     number = requests_to_reach(endpoints)
     assert left_out(number) <= FALSE_ALARM < left_out(number - 1)
-    assert number <= REQUESTS_MAX == requests_to_reach(57)
+    assert number <= REQUESTS_MAX == requests_to_reach(59)
     assert requests_to_reach(1) == 1
 
 

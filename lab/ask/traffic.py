@@ -22,6 +22,7 @@ from lab.errors import KernelError
 from lab.kernel import limits, netns
 from lab.model.request import Reply, Request
 from lab.parse.reply import NO_SENSE, error_word, with_facts
+from lab.shares import REQUESTS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lab.model.address import IPAddress
 
 BODY_KEPT = 65_536  # bytes of a reply's body that are kept; the rest is read and dropped
-PORTS_KEPT = 2000  # of UDP; as many requests as are ever made for shares, and few of the 28,000 ports
+PORTS_KEPT = REQUESTS_MAX  # of UDP; as many requests as are ever made for shares, and few of the 28,000 ports
 YOUNG, YOUNG_S = 64, 0.1
 """At most so many requests are under way that began less than so many seconds ago, however many others are being waited
 for: all that could be answered would else wait for each other, and on a busy machine for longer than their deadline."""
