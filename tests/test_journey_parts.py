@@ -196,6 +196,18 @@ def test_why_it_was_lost_is_concluded_from_what_is_around_where_it_was(more: dic
     assert (end.kind, end.node, end.observed) == ("lost", "node-2", False)
 
 
+def test_what_a_rule_that_was_not_listened_to_may_have_dropped_is_unknown_unless_there_is_another_cause() -> None:
+    deaf = frozenset({"node-2", "node-1"})
+    journey = assemble(lost(unheard=deaf))
+    unheard = "rules of iptables-legacy, if there are any, could not be listened to"
+    end = journey.legs[0].end
+    why = f"last seen in PREROUTING of node-2; {unheard} there"
+    assert (end.kind, end.node, end.why, end.observed) == ("unknown", "node-2", why, False)
+    assert f"{unheard} on node-1 and node-2: the kernel tells one lab.trace or lab.watch alone" in journey.notes
+    assert assemble(lost(unheard=deaf, risen={"node-2": {"conntrack.drop": 1}})).legs[0].end.kind == "lost"
+    assert assemble(lost(unheard=frozenset({"node-1"}))).legs[0].end.kind == "lost"
+
+
 def test_a_packet_larger_than_the_tunnel_is_said_to_be() -> None:
     evidence = recorded("fault-data-drop")
     told = [

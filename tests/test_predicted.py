@@ -305,11 +305,13 @@ def test_rules_and_addresses_of_the_nodes_are_those_of_the_evidence(mode: Mode) 
 
 def test_what_was_lost_of_the_evidence_is_said() -> None:
     given, way = evidence("iptables", lost={"node-1": 12, "client-a": 0}, left_out=3, whole=frozenset({"node-1"}))
+    given = replace(given, unheard=frozenset({"node-1"}))
     unsteady = replace(given, listings=(replace(given.listings[0], steady=False),))
     notes = predicted(told(way), unsteady).notes
     assert notes[:-1] == (
         "node-1: the kernel had no room for 12 of its reports",
         "3 reports of the kernel's were not kept: there were too many",
+        "node-1: rules of iptables-legacy, if there are any, were not listened to",
         "node-1: its rules changed while this was traced",
     )
     assert "first packet alone" in notes[-1]

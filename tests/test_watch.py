@@ -242,6 +242,13 @@ def change(kind: Any, **more: Any) -> FlowChange:
             "LOST    12 events of rules, for which the kernel had no room",
         ),
         (
+            Loss(time_ns=BEGAN_NS, node="node-1", what="iptables-legacy", number=None),
+            (
+                "LOST    what iptables-legacy's rules do, if there are any: the kernel tells another lab.watch or"
+                " lab.trace"
+            ),
+        ),
+        (
             rules(
                 hit("mark", *SERVICE, "KUBE-MARK-MASQ", mark=0x4000),
                 hit("dnat", *SERVICE, "KUBE-SEP-A"),

@@ -27,7 +27,8 @@ MOST_ENDS = 64
 TRIES = 16
 """So many ports are looked at for a request; where each is known, the table is so full that others are, too."""
 
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+"""What a protocol's number is in IP."""
 
 _Key = tuple[int, tuple[str, str, int, int]]
 """What a flow is looked for by: its protocol; source, destination, source port, destination port."""
@@ -74,7 +75,7 @@ def _opened(request: Request) -> socket.socket | None:
 
 def _keys(one: socket.socket, request: Request, ends: Ends) -> Iterator[_Key]:
     """Yield what a flow has, in one of its directions, that a request could meet which is made with a socket."""
-    source, port, protocol = _source(request), one.getsockname()[1], _PROTOCOLS[request.protocol]
+    source, port, protocol = _source(request), one.getsockname()[1], PROTOCOLS[request.protocol]
     for address, end in ends[:MOST_ENDS] if source else ():
         yield protocol, (source, str(address), port, end)
         yield protocol, (str(address), source, end, port)

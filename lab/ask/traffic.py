@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import h11
 
 from lab import words
-from lab.errors import KernelError
 from lab.kernel import limits, netns
 from lab.model.request import Reply, Request
 from lab.parse.reply import NO_SENSE, error_word, with_facts
@@ -58,13 +57,8 @@ def requests(
     if not wanted:
         return []
     limits.raise_open_files()
-    try:
-        with select.epoll() as poll, netns.inside(wanted[0].netns):
-            return _Batch(poll, wanted, concurrency, sockets or {}).run()
-    except FileNotFoundError as error:
-        raise KernelError(
-            f"{error.filename}: no such network namespace in this lab", hint="`invoke lab.status` lists what stands"
-        ) from None
+    with select.epoll() as poll, netns.inside(wanted[0].netns):
+        return _Batch(poll, wanted, concurrency, sockets or {}).run()
 
 
 class _Batch:

@@ -172,19 +172,18 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     """Return what is missing from the evidence, a sentence each."""
     names = evidence.places
     notes = [
-        f"{_packets(number)} of {names.get(netns, netns)} were lost: steps may be missing"
+        f"{causes.pieces(number)} of {names.get(netns, netns)} were lost: steps may be missing"
         for netns, number in evidence.lost.items()
         if number
     ]
     if evidence.left_out:
-        notes.append(f"{_packets(evidence.left_out)} were not kept: there were too many")
+        notes.append(f"{causes.pieces(evidence.left_out)} were not kept: there were too many")
+    if evidence.unheard:
+        deaf = words.several(sorted(names.get(netns, netns) for netns in evidence.unheard), "and")
+        notes.append(f"{causes.UNHEARD} on {deaf}: the kernel tells one lab.trace or lab.watch alone")
     notes += [
         f"the rules of {names.get(one.netns, one.netns)} changed meanwhile: their texts may be others'"
         for one in evidence.listings
         if not one.steady
     ]
     return tuple(notes)
-
-
-def _packets(number: int) -> str:
-    return words.count(number, "packet or event", "packets or events")

@@ -54,13 +54,22 @@ _VAGUE: Mapping[str, str] = {
 }
 
 
+UNHEARD = "rules of iptables-legacy, if there are any, could not be listened to"
+"""What is said of places where another trace or watch listened."""
+
+
 def not_seen(evidence: Evidence, netns: str) -> str:
     """Return why the evidence is not whole where a packet ended, "" if it is."""
     if evidence.lost.get(netns):
-        return f"{words.count(evidence.lost[netns], 'packet or event', 'packets or events')} of it were lost"
+        return f"{pieces(evidence.lost[netns])} of it were lost"
     if evidence.left_out:
-        return f"{words.count(evidence.left_out, 'packet or event', 'packets or events')} were not kept"
+        return f"{pieces(evidence.left_out)} were not kept"
     return ""
+
+
+def pieces(number: int) -> str:
+    """Return how much evidence is missing, in words."""
+    return words.count(number, "packet or event", "packets or events")
 
 
 def of(story: Story) -> Iterator[str]:

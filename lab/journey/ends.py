@@ -47,6 +47,8 @@ def _lost(story: Story, *, answered: bool) -> End:
         return End(kind="lost", node=node, why=cause, observed=False)
     elif beyond:
         why = f"last seen {_where(story)}; nobody looked where it went from there"
+    elif last.netns in story.evidence.unheard:
+        why = f"{_seen_last(story)}; {causes.UNHEARD} there"
     else:
         return End(kind="lost", node=node, why=f"{_seen_last(story)}; no rule was seen to drop it", observed=False)
     return End(kind="unknown", node=node, why=why, observed=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Story:
     """The steps of one packet so far, with how it looks and its mark behind them.
 
-    `starts`: with which step each sight begins; `decisions`: where it was routed.
+    `decisions`: where it was routed; `entered`: how it looked when it came to each namespace, the last time.
     """
 
     track: Track

@@ -191,5 +191,7 @@ def _gaps(evidence: Evidence) -> Iterator[str]:
             yield f"{evidence.places.get(netns, netns)}: the kernel had no room for {number} of its reports"
     if evidence.left_out:
         yield f"{words.count(evidence.left_out, 'report')} of the kernel's were not kept: there were too many"
+    for netns in sorted(evidence.unheard):
+        yield f"{evidence.places.get(netns, netns)}: rules of iptables-legacy, if there are any, were not listened to"
     for netns in sorted({listing.netns for listing in evidence.listings if not listing.steady}):
         yield f"{evidence.places.get(netns, netns)}: its rules changed while this was traced"

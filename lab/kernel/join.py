@@ -103,7 +103,11 @@ def execute(keeper: Keeper, argv: Sequence[str], env: Mapping[str, str], *, ente
         folder = os.getcwd()
 
     def become() -> None:
-        enter()
+        try:
+            enter()
+        except KernelError as error:
+            _tell(f"error: {error}")
+            os._exit(EX_TEMPFAIL)
         with suppress(OSError):  # joining put us at "/"; where the caller stood may be hidden in here
             os.chdir(folder)
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTTOU, signal.SIGXFSZ):

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lab.errors import KernelError
 from lab.kernel import syscalls
 
 FOLDER = "/run/netns"
@@ -22,8 +23,14 @@ def path(name: str) -> str:
 
 
 def enter(name: str) -> None:
-    """Move this thread into the namespace `name`; `OSError` (ENOENT) if there is none."""
-    fd = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+    """Move this thread into the namespace `name`; `KernelError` if there is none."""
+    try:
+        fd = os.open(path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise KernelError(
+            f"{name}: no such network namespace in this lab",
+            hint="`invoke lab.check` puts back what a change removed that was cut off; else build the lab anew",
+        ) from None
     try:
         syscalls.setns(fd, syscalls.CLONE_NEWNET)
     finally:

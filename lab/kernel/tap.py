@@ -142,10 +142,6 @@ class Taps:
         try:
             netns.enter(name)
             opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ALL))
-        except FileNotFoundError:
-            raise KernelError(
-                f"{name}: no such network namespace in this lab", hint="`invoke lab.status` lists what stands"
-            ) from None
         except OSError as error:
             raise KernelError(f"{where}a packet socket: {error.strerror}") from None
         self._sockets[opened.fileno()] = (name, opened)

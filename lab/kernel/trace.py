@@ -61,13 +61,15 @@ class Watch:
 class Recording:
     """What was stored: frames of taps, netlink datagrams with events, each namespace's in order.
 
-    `lost`: by namespace, what the kernel had no room for; `left_out`: how many pieces were not kept.
+    `lost`: by namespace, what the kernel had no room for; `left_out`: how many pieces were not kept; `unheard`: the
+    namespaces where somebody else has iptables-legacy's TRACE, which we wanted if it was free.
     """
 
     frames: list[tap.Frame] = field(default_factory=list)
     datagrams: list[tuple[str, bytes]] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
+    unheard: list[str] = field(default_factory=list)
 
 
 class Recorder:
@@ -174,8 +176,11 @@ class _Store:
         self._taps = tap.Taps(taps, tap.shortened(SNAPLEN))
 
         def prepare(channel: Channel) -> None:
-            if hear_legacy(channel, watches[channel.where].log):
+            log = watches[channel.where].log
+            if hear_legacy(channel, log):
                 self._logs.append(channel)
+            elif log != "no":
+                self._found.unheard.append(channel.where)
 
         self._listeners = Listeners(list(watches), (NFNLGRP_NFTRACE,), BUFFER_BYTES, prepare=prepare)
         self._owners = [owner_of(name, trace_table.made(table, watch.wanted)) for name, watch in watches.items()]
@@ -251,7 +256,7 @@ def hear_legacy(channel: Channel, log: Log) -> bool:
     """
     if log == "no":
         return False
-    refusals = channel.send(log_bound())
+    refusals = channel.send(_log_bound())
     if refusals and log == "yes":
         taken = any(one.errno in _TAKEN for one in refusals)
         hint = "the kernel tells one listener alone: end the other lab.watch or lab.trace of this lab, and try again"
@@ -261,7 +266,7 @@ def hear_legacy(channel: Channel, log: Log) -> bool:
     return not refusals
 
 
-def log_bound() -> list[Message]:
+def _log_bound() -> list[Message]:
     """Return what binds group 0 of nfnetlink_log, which TRACE goes to: each packet's headers, at once."""
     return [
         _log_setting(_CFG_CMD, bytes([_CMD_BIND])),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
 Family = Literal["ipv4", "ipv6"]
 FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
+FAMILY_NAMES: Mapping[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
+"""What people and Kubernetes call each."""
 
 if TYPE_CHECKING:
     IPAddress = IPv4Address | IPv6Address
@@ -15,7 +18,17 @@ else:  # msgspec allows one custom type in a union: at run time the common base 
     from ipaddress import _BaseAddress as IPAddress
     from ipaddress import _BaseNetwork as IPNetwork
 
-__all__ = ["FAMILIES", "Family", "IPAddress", "IPNetwork", "all_of", "family_of", "host_network", "mac_of"]
+__all__ = [
+    "FAMILIES",
+    "FAMILY_NAMES",
+    "Family",
+    "IPAddress",
+    "IPNetwork",
+    "all_of",
+    "family_of",
+    "host_network",
+    "mac_of",
+]
 
 
 def family_of(address: IPAddress | IPNetwork) -> Family:

@@ -156,7 +156,8 @@ class Evidence:
     `Ip.OutNoRoutes`...; /proc/net/snmp, snmp6, netstat, and nf_conntrack's `conntrack.drop`...) that have risen, by how
     much. `sysctls`: by namespace, those that decide such things. `lost`: by namespace, how many packets or events the
     kernel had no room for; `left_out`: how many were not kept because there were too many. `whole`: the namespaces of
-    which `listings` has all tables; of others those alone that events are of.
+    which `listings` has all tables; of others those alone that events are of. `unheard`: the namespaces where
+    nothing was told of iptables-legacy's rules, if there are any.
     """
 
     request: Request
@@ -176,3 +177,4 @@ class Evidence:
     lost: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
     whole: frozenset[str] = frozenset()
+    unheard: frozenset[str] = frozenset()

@@ -73,12 +73,15 @@ class RuleHits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
-    """The kernel had no room for `number` more events of `what` on a node: who watches was too slow."""
+    """The kernel had no room for `number` more events of `what` on a node: who watches was too slow.
+
+    Of `iptables-legacy` it tells another listener; nobody knows of how many events, so `number` is None.
+    """
 
     time_ns: int
     node: str
-    what: Literal["conntrack", "rules"]
-    number: int
+    what: Literal["conntrack", "rules", "iptables-legacy"]
+    number: int | None
 
 
 Seen = RuleHits | FlowChange | Loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lab.ask.ports import PROTOCOLS
 from lab.kernel import legacy, listing, netns, nf_tables, trace, trace_table
 from lab.model.address import family_of
 from lab.model.trace import OWN_TABLE, Event, Listing
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 _LEGACY = ("filter", "mangle", "nat")  # the tables that a lab's own rules are in
 _FAMILIES = {4: 2, 6: 10}  # AF_INET, AF_INET6
-_PROTOCOLS = {"tcp": 6, "udp": 17}
 
 
 class Rules:
@@ -78,7 +78,7 @@ class Rules:
             return None
         wanted = trace_table.Wanted(
             family=_FAMILIES[job.request.address.version],
-            protocol=_PROTOCOLS[job.request.protocol],
+            protocol=PROTOCOLS[job.request.protocol],
             ends=tuple((address.packed, port) for address, port in job.ends),
             askers=tuple(address.packed for address in job.askers),
             replies=node and ruled,

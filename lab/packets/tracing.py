@@ -53,8 +53,6 @@ _SYSCTLS = (
 _CONF = ("forwarding", "rp_filter", "route_localnet", "accept_local", "src_valid_mark")
 _CONF6 = ("forwarding", "disable_ipv6")
 
-_PROTOCOLS = {"tcp": 6, "udp": 17}
-
 
 def work(job: Job) -> Evidence:
     """Inside the capsule: make the request, and return what the kernel told of it."""
@@ -90,8 +88,8 @@ def evidence(job: Job, reply: Reply, before: Before, found: trace.Recording, tab
     flows = _flows(job, reply)
     concerned = Concerned(_ports(reply, flows))
     told = tuple(events(trace_events.cut(found.datagrams), indices, table, concerned))
-    ports = {(name, one.name) for name, links in before.links.items() for one in links if one.master}
-    taps = tuple(_tap(one) for one in found.frames if concerned(one.data[_ip_at(one) :]) and not _astray(one, ports))
+    bridged = {(name, one.name) for name, links in before.links.items() for one in links if one.master}
+    taps = tuple(_tap(one) for one in found.frames if concerned(one.data[_ip_at(one) :]) and not _astray(one, bridged))
     result = Evidence(
         request=job.request,
         reply=reply,
@@ -108,7 +106,8 @@ def evidence(job: Job, reply: Reply, before: Before, found: trace.Recording, tab
         sysctls=_sysctls(job, taps),
         lost=found.lost,
         left_out=found.left_out,
-        whole=before.rules.whole(told),
+        whole=before.rules.whole(told).difference(found.unheard),
+        unheard=frozenset(found.unheard),
     )
     return replace(result, routes=tuple(map(_route, questions(result))))
 
@@ -173,7 +172,7 @@ def _flows(job: Job, reply: Reply) -> tuple[Flow, ...]:
         original = waiting.pop()
         for name in job.nodes:
             with netns.inside(name):
-                entry = conntrack.find(_PROTOCOLS[request.protocol], original)
+                entry = conntrack.find(ports.PROTOCOLS[request.protocol], original)
             if entry is None or entry["original"] != original:
                 continue
             found += entries.flows(name, [entry])

@@ -52,13 +52,16 @@ def work(job: Job, tally: Tally, control: socket.socket) -> None:
     """Inside the capsule: watch until told to end, or until there is enough."""
     with ExitStack() as stack:
         flows = stack.enter_context(flow_events.listen(job.nodes))
-        rules = None
+        rules: Listeners | None = None
+        deaf: Sequence[str] = ()
         if job.tool:
-            table = f"{OWN_TABLE}-watch-{os.getpid()}"
-            rules = stack.enter_context(rule_events.listening(job.nodes, table, legacy=job.tool == "iptables-legacy"))
+            table, legacy = f"{OWN_TABLE}-watch-{os.getpid()}", job.tool == "iptables-legacy"
+            rules, deaf = stack.enter_context(rule_events.listening(job.nodes, table, legacy=legacy))
         writer = _Writer(job, tally)
         sight = _Sight(flows, rules)
         control.send(READY)
+        now = time.time_ns()
+        writer.write([Loss(time_ns=now, node=node, what="iptables-legacy", number=None) for node in deaf])
         _until_the_end(job, control, sight, writer)
 
 
@@ -198,7 +201,7 @@ class _Writer:
             self.learn()
         for one in seen:
             if isinstance(one, Loss):
-                self.lost += one.number
+                self.lost += one.number or 0
             elif self.enough:
                 continue
             else:

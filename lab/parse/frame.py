@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lab.model.address import IPAddress
 
-_IPV4, _ARP, _VLAN, _IPV6 = 0x0800, 0x0806, 0x8100, 0x86DD
+_IPV4, _VLAN, _IPV6 = 0x0800, 0x8100, 0x86DD
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _NUMBERS: Mapping[int, str] = {2: "igmp", 4: "ipip", 41: "ip6ip", 47: "gre", 50: "esp", 132: "sctp"}
 _EXTENSIONS = {0, 43, 60}  # IPv6 headers before the payload: hop-by-hop, routing, destination (RFC 8200)

@@ -63,8 +63,9 @@ def _text(seen: Seen, names: Names, usual: Tool | None) -> str:
             parts = {"new": _begun, "update": _changed, "destroy": _ended}[seen.kind](flow, names)
             return ", ".join([f"{flow.protocol} {words.direction(flow.original, names)}", *parts])
         case Loss():
-            what = words.noun(seen.number, "event")
-            return f"{seen.number} {what} of {seen.what}, for which the kernel had no room"
+            if seen.number is None:
+                return f"what {seen.what}'s rules do, if there are any: the kernel tells another lab.watch or lab.trace"
+            return f"{words.count(seen.number, 'event')} of {seen.what}, for which the kernel had no room"
         case _:
             assert_never(seen)
 
@@ -127,7 +128,7 @@ def data(seen: Seen, names: Names) -> dict[str, Any]:
 
     Keys: `apiVersion`, `kind` (`Event`), `time`, `node`, `type`; of a flow `flow`, as `lab.conntrack --json` has one,
     with `packets` and `bytes`, null but at its end; of rules `protocol`, `original`, `service`, `end`, `hits`; of a
-    loss `what` and `number`.
+    loss `what` and `number`, null if nobody knows.
     """
     told = {
         "apiVersion": VERSION,

@@ -413,3 +413,16 @@ def test_a_second_listener_to_iptables_legacy_is_refused_in_words(lab: Lab) -> N
         assert "one listener" in refused.value.hint
     finally:
         call.kill()
+
+
+@pytest.mark.parametrize("words", ["lab.trace client-a svc/web", "lab.curl web-2 svc/web", "lab.exec web-2 true"])
+def test_a_place_that_was_removed_behind_the_labs_back_is_told(
+    lab: Lab, capfd: pytest.CaptureFixture[str], words: str
+) -> None:
+    invoke = lab("clusterip")
+    session.attach().call(partial(netns.remove, "web-2"))
+    done = invoke(*words.split())
+    told = done.stderr + capfd.readouterr().err  # a program's place is entered by its own process
+    assert done.returncode not in (0, 1)
+    assert told.startswith("error: web-2: no such network namespace in this lab\n  hint: `invoke lab.check` puts back")
+    assert "Traceback" not in told

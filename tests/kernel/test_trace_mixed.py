@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
+from lab.errors import KernelError
 from lab.journey import assemble
 from lab.judge.predicted import predicted
 from lab.kernel import command
@@ -127,3 +129,32 @@ def test_a_watch_tells_of_rules_of_iptables_legacy_beside_others(lab: Lab) -> No
     with watching("--node", "node-1") as watch:
         invoke("lab.curl", "client-a", "svc/web", "--timeout", "0.3")
         assert lines(watch, lambda line: " DROP " in line)[-1].endswith("; iptables-legacy's FORWARD: drop\n")
+
+
+def test_a_trace_beside_a_watch_says_that_it_does_not_hear_rules_of_iptables_legacy(lab: Lab) -> None:
+    lab("clusterip", *TOOLS["iptables-nft"])
+    inside("node-1", "iptables-legacy -P FORWARD DROP")
+    with watching("--node", "node-1"):
+        if IS_ROOT:  # who knows that there are such rules is refused
+            with pytest.raises(KernelError, match="listening to iptables-legacy's TRACE"):
+                traced()
+            return
+        found, journey = traced()
+    unheard = "rules of iptables-legacy, if there are any, could not be listened to"
+    end = journey.legs[0].end
+    assert (end.kind, end.node, end.observed) == ("unknown", "node-1", False)
+    assert end.why == f"last seen in FORWARD of node-1; {unheard} there"
+    assert journey.notes == (f"{unheard} on node-1: the kernel tells one lab.trace or lab.watch alone",)
+    assert found.unheard == {"node-1"}
+    assert "node-1" not in found.whole
+
+
+def test_a_watch_beside_another_says_that_it_does_not_hear_rules_of_iptables_legacy(lab: Lab) -> None:
+    lab("clusterip", *TOOLS["iptables-nft"])
+    with watching("--node", "node-1"), watching("--json") as second:
+        if IS_ROOT:  # who knows that there are none says nothing
+            inside("node-2", "ping -c 1 192.168.0.10")
+        told = json.loads(lines(second, lambda _: True)[0])
+    assert (told["type"], told.get("what")) == (("new", None) if IS_ROOT else ("lost", "iptables-legacy"))
+    assert told["node"] == "node-1" or IS_ROOT
+    assert told.get("number") is None
