@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import lab
-from lab.errors import HostError, LabError
+from lab.errors import LabError
 from lab.kernel import netns
 from lab.kernel.command import Command, run_all
 from lab.kernel.doctor import examine
@@ -99,14 +99,3 @@ def _answer(command: Command) -> str:
     except LabError as error:
         return str(error)
     return end.stdout + (f"exit {end.status}: {end.stderr}" if end.status else "")
-
-
-def write(report: str, file: str) -> Path:
-    """Write the report to `file`, which must not exist yet, and return its path; raises `HostError` if it cannot."""
-    path = Path(file)
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(report + "\n")
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", hint="choose another place: --file PATH, or --file -") from None
-    return path

@@ -12,6 +12,7 @@ from lab.errors import TopologyError
 from lab.model.address import IPAddress
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
+from lab.model.flow import Flow
 from lab.model.lab import Expectation, Step
 from lab.model.observation import Observation, Resolved
 from lab.model.request import Reply, Request
@@ -72,10 +73,11 @@ class Case:
         """Return the replies to the requests `in_full`, given those to `requests` and those to the `others`."""
         return [reply for _ in self.requests for reply in (next(firsts), *islice(others, self.count - 1))]
 
-    def observation(self, replies: Sequence[Reply], **seen: object) -> Observation:
-        """Return what was observed, given the replies to the requests `in_full`."""
-        names = tuple(name for name in self.askers for _ in range(self.count))
-        return Observation(replies=tuple(replies), askers=names, **seen)  # type: ignore[arg-type] # its fields
+    def observation(self, replies: Sequence[Reply], flows: Sequence[Flow]) -> Observation:
+        """Return what was observed, given the replies to the requests `in_full`, and whatever flows the nodes have."""
+        first, names = self.requests[0], tuple(name for name in self.askers for _ in range(self.count))
+        own = judge.matching(flows, replies[0], first.address, first.port, first.protocol)
+        return Observation(replies=tuple(replies), askers=names, flows=own)
 
 
 def case_or_finding(

@@ -15,7 +15,6 @@ from lab import edits, judge, words
 from lab.cases import Case, Known, case_or_finding
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
-from lab.model.flow import Flow
 from lab.model.lab import Expectation, Step
 from lab.model.observation import Observation
 from lab.model.request import Reply, Request
@@ -163,14 +162,7 @@ def _observe_all(cases: Sequence[Case], nodes: Sequence[str], progress: Meter) -
     answered = _replies(cases, nodes, concurrency=AT_ONCE)
     progress("requests", number, number)
     every = observe.flows_on(nodes) if any(judge.flow_expectations(case.wanted) for case in cases) else ()
-    return [
-        case.observation(mine, flows=_own(every, mine[0], case.requests[0]))
-        for case, mine in zip(cases, answered, strict=True)
-    ]
-
-
-def _own(flows: Sequence[Flow], reply: Reply, request: Request) -> tuple[Flow, ...]:
-    return judge.matching(flows, reply, request.address, request.port, request.protocol)
+    return [case.observation(mine, every) for case, mine in zip(cases, answered, strict=True)]
 
 
 def _observe_one(lab: Standing, case: Case) -> Observation:
@@ -184,17 +176,12 @@ def traced(lab: Standing, case: Case) -> Observation:
     """Send a case's requests, the first one traced, and look at what came of them, in a lab that is held."""
     from lab.ask import traffic  # noqa: PLC0415 - few expectations need them
     from lab.journey import assemble  # noqa: PLC0415 - as above
-    from lab.packets import trace  # noqa: PLC0415 - few expectations need them
+    from lab.packets import trace  # noqa: PLC0415 - as above
 
     evidence = trace.of(lab, case.requests[0])
     others = case.in_full()[1:]
     replies = [evidence.reply, *(lab.call(partial(traffic.requests, others)) if others else ())]
-    return case.observation(
-        replies,
-        flows=_own(evidence.flows, evidence.reply, case.requests[0]),
-        journey=assemble(evidence),
-        lost=_lost(evidence),
-    )
+    return replace(case.observation(replies, evidence.flows), journey=assemble(evidence), lost=_lost(evidence))
 
 
 def _lost(evidence: Evidence) -> str:
@@ -212,7 +199,7 @@ def _observe_untraced(case: Case, nodes: Sequence[str]) -> Observation:
     """Inside the capsule: send a case's requests, then read what the nodes' conntrack holds of the first one."""
     (replies,) = _replies([case], nodes)
     every = observe.flows_on(nodes) if judge.flow_expectations(case.wanted) else ()
-    return case.observation(replies, flows=_own(every, replies[0], case.requests[0]))
+    return case.observation(replies, every)
 
 
 def _replies(cases: Sequence[Case], nodes: Sequence[str], *, concurrency: int = 64) -> list[list[Reply]]:

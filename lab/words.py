@@ -54,6 +54,11 @@ def several(words: Sequence[str], last: str) -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def few(items: Sequence[str], most: int, more: str = "more") -> list[str]:
+    """Return the items, or the first `most` and how many there are beside: `a`, `b`, `7 more`."""
+    return list(items) if len(items) <= most else [*items[:most], f"{len(items) - most} {more}"]
+
+
 def share(part: Fraction) -> str:
     """Return `1/3`, also for the nearest number to it that a rule's 31 random bits can hold; else a percentage."""
     near = part.limit_denominator(1000)

@@ -16,7 +16,7 @@ def test_a_kernel_without_ipv6_has_nothing_to_switch_off(monkeypatch: pytest.Mon
     written: list[str] = []
     monkeypatch.setattr(sysctl, "exists", lambda _: False)
     monkeypatch.setattr(sysctl, "write", lambda key, _: written.append(key))
-    builder = build._Builder()
+    builder = build._Builder(mend=False)
     builder.here = "web-1"
     builder.sysctl(Sysctl(netns="web-1", key="net.ipv6.conf.all.disable_ipv6", value="1"))
     builder.sysctl(Sysctl(netns="web-1", key="net.ipv4.ip_forward", value="1"))

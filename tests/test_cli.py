@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 
 from lab import catalogue
 from lab.cli import namespace
+from lab.errors import HostError
+from lab.model.status import LabRow
+from lab.standing import session
 from tests import commandline
 
 ROOT = Path(__file__).parents[1]
@@ -229,6 +233,41 @@ def test_words_that_make_no_command_are_invokes_own_to_refuse(runtime: Path, wor
     assert re.search("did not receive required positional arguments|No idea what", done.stderr)
     assert "Traceback" not in done.stderr
     assert list(runtime.iterdir()) == []
+
+
+def test_a_lab_that_cannot_be_ended_does_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(name: str) -> bool:
+        if name in busy:
+            raise HostError(f"lab {name}: another command is changing it", hint="find it")
+        return True
+
+    rows = [LabRow(name=name, topology="clusterip", age_s=1.0, keeper_pid=7) for name in ("a", "b", "c")]
+    monkeypatch.setattr(session, "rows", lambda: rows)
+    monkeypatch.setattr(session, "down", down)
+    busy = {"a"}
+    done = invoke("lab.down", "--all")
+    assert (done.returncode, done.stdout) == (2, "lab b is gone\nlab c is gone\n")
+    assert done.stderr == "error: lab a: another command is changing it\n  hint: find it\n"
+    busy.add("b")
+    done = invoke("lab.down", "--all", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (2, {"ended": ["c"]})
+    assert [f"lab {name}: another command" in done.stderr for name in "abc"] == [True, True, False]
+
+
+def test_a_command_that_takes_too_long_fails_its_test_and_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "rows", lambda: signal.raise_signal(signal.SIGALRM))
+    with pytest.raises(pytest.fail.Exception, match="took more than"):
+        invoke("lab.list")
+
+
+@pytest.mark.parametrize("task", ["bench.up", "bench.rules", "bench.trace"])
+@pytest.mark.parametrize("rounds", ["0", "-1", "x"])
+def test_a_measurement_without_a_round_is_refused(task: str, rounds: str) -> None:
+    done = invoke(task, "--rounds", rounds)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        f"error: --rounds {rounds}: expected at least 1" if rounds != "x" else "error: --rounds 'x'"
+    )
 
 
 @pytest.mark.parametrize("name", ["-x", "../x", "a/b", "X", "a" * 64, "a b", "é", "a\nb"])

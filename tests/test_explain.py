@@ -234,7 +234,10 @@ def test_objects_may_come_on_standard_input() -> None:
         (("--from", "10.0.0.1", "--to", "svc/wob", "--objects", OBJECTS), "did you mean web"),
         (("--from", "10.0.0.1", "--to", "svc/web:htp", "--objects", OBJECTS), "did you mean http"),
         (("--from", "10.0.0.1", "--to", "10.0.0.2", "--objects", OBJECTS), "the port is missing"),
-        (("--from", "10.0.0.1", "--to", "10.0.0.2:80", "--rules", "x", "--mode", "nftables"), "--mode and --release"),
+        (
+            ("--from", "10.0.0.1", "--to", "10.0.0.2:80", "--rules", "x", "--mode", "nftables"),
+            "--mode nftables: the rules of --rules",
+        ),
         (("--from", "10.0.0.1", "--to", "10.0.0.2:80", "--rules", "-", "--objects", "-"), "here twice"),
         (("--from", "10.0.0.1", "--to", "10.0.0.2:80", "--rules", "/nonexistent"), "there is no such file"),
         (("--from", "10.0.0.1", "--to", "10.0.0.2:80", "--rules", "x", "--local", "y"), "no such file"),

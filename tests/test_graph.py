@@ -54,8 +54,14 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.svg").write_text("mine")
     done = graph("--topology", "clusterip", "--svg", "a.svg", cwd=tmp_path)
     assert (done.returncode, (tmp_path / "a.svg").read_text()) == (2, "mine")
-    assert done.stderr == "error: --svg 'a.svg': File exists\n  hint: choose another place: --svg FILE, or --svg -\n"
+    assert done.stderr == "error: --svg 'a.svg': File exists; expected a new file, or -\n"
     assert os.listdir(tmp_path) == ["a.svg"]
+
+
+def test_nothing_is_written_if_one_file_cannot_be(tmp_path: Path) -> None:
+    for svg, html in (("a.svg", "no/a.html"), ("a.svg", "a.svg")):
+        done = graph("--topology", "clusterip", "--svg", svg, "--html", html, cwd=tmp_path)
+        assert (done.returncode, done.stdout, os.listdir(tmp_path)) == (2, "", [])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +100,8 @@ def test_a_full_disk_leaves_no_half_file() -> None:
         (("--topology", "clusterip", "--node", "node-1"), ["--node node-1", "expected --service beside it"]),
         (("--mode", "nftables"), ["--mode nftables", "expected --topology beside it"]),
         (("--mode", "nftables", "--node", "n"), ["expected --topology beside it", "expected --service beside it"]),
-        (("--topology", "clusterip", "--svg", "-", "--mermaid"), ["standard output is asked for twice"]),
+        (("--mode", "nftables", "--svg", "/no/a.svg"), ["expected --topology beside it", "No such file or directory"]),
+        (("--topology", "clusterip", "--svg", "-", "--mermaid"), ["expected one of --mermaid, --svg - and --html -"]),
         (("--topology", "clusterip", "--mode", "ipvs"), ["--mode"]),
         (("--topology", "clusterop"), ["did you mean clusterip?"]),
         (("--topology", "clusterip", "--service", "wob"), ["did you mean web?"]),

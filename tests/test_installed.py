@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace as with_
 
+from lab.model.address import Family
 from lab.model.cluster import Cluster
 from lab.model.drift import Difference
 from lab.model.flow import Flow, Tuple
@@ -23,7 +24,7 @@ from lab.proxy.partial import of_service
 from lab.report import rules as report
 from tests.transactions import NODE, iptables_rules, rules_of, saved, with_services
 
-WEB, DB = ("default", "web"), ("default", "db")
+WEB = ("default", "web")
 
 
 def lines(mode: Mode, service: tuple[str, str] | None) -> tuple[Line, ...]:
@@ -206,7 +207,7 @@ def test_counters_stand_before_the_rules_and_jumps_are_indented() -> None:
 
 
 def test_drift_is_told_in_sentences() -> None:
-    found = [
+    found: list[tuple[str, Family, list[Difference]]] = [
         (
             "node-1",
             "ipv4",

@@ -214,6 +214,13 @@ def test_shares_fail_when_one_request_went_elsewhere(stray: Reply) -> None:
     assert not only(judged(expect(shares="equal"), *replies)).holds
 
 
+def test_an_error_is_no_answer_of_a_pod_that_is_called_as_it_is() -> None:
+    answered, silence = reply("web-1"), reply(error="timeout")
+    for expected, asked in (("equal", [answered] * 66 + [silence] * 65), ("some", [answered, silence])):
+        wanted = expect(shares=expected, answer={"by": ["web-1", "timeout"]})
+        assert not judged(wanted, *asked)["shares"].holds
+
+
 def test_shares_of_many_endpoints_name_the_extremes() -> None:
     pods = [f"web-{number}" for number in range(1, 21)]
     replies = [reply(pod) for pod in pods for _ in range(100)]

@@ -15,8 +15,7 @@ from lab.parse import iptables_save
 
 from .test_judge import cluster, expect
 
-CLIENT, WEB, VIP = ip_address("10.244.1.2"), ip_address("10.244.2.2"), ip_address("10.96.0.10")
-NODE = ip_address("192.168.0.10")
+CLIENT = ip_address("10.244.1.2")
 REPLY = Reply(status=200, pod="web-1", local=(CLIENT, 40000), source=(CLIENT, 40000))
 RESOLVED = Resolved(endpoints=("web-1", "web-2"))
 

@@ -22,7 +22,6 @@ from lab.kernel.links import End
 from lab.kernel.netlink import Message
 
 NEAR = End(name="veth-web-1", index=1000, mac="06:05:73:a1:60:d4")
-FAR = End(name="eth0", index=100, mac="0a:58:0a:f4:01:02")
 NAMES = st.from_regex(r"[a-z0-9-]{1,15}", fullmatch=True)
 MACS = st.binary(min_size=6, max_size=6).map(lambda raw: ":".join(f"{byte:02x}" for byte in raw))
 INDEXES = st.integers(min_value=1, max_value=2**31 - 1)

@@ -34,12 +34,6 @@ def cluster(text: str) -> Cluster:
     return read(f"{LAB}---\n{text}", "lab.yaml").cluster
 
 
-MEANT_TO_SURPRISE = {
-    "ipv6": ("svc/nobody selects app=nobody, which no pod has: it has no endpoints",),
-    "no-endpoints": ("svc/empty selects app=nobody, which no pod has: it has no endpoints",),
-}
-
-
 @pytest.mark.parametrize("case", sorted(ERRORS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_mistake_of_a_file_is_said_in_the_order_of_the_file(case: Path) -> None:
     with pytest.raises(TopologyError) as caught:

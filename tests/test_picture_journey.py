@@ -19,6 +19,7 @@ from lab.picture.journey import html, svg
 from lab.picture.journey.layout import TALL
 from lab.picture.journey.stations import stations
 from lab.picture.svg import Box
+from lab.report.journey_sentence import MOMENTS
 from tests.journeys import (
     EVERY,
     NAMES,
@@ -304,6 +305,15 @@ def test_a_page_has_every_step_and_ties_each_to_its_place_in_the_picture(name: s
         if str(one.get("class", "")).startswith("cell ") and "data-key" in one
     }
     assert {str(one["data-of"]).split()[1] for one in steps} == cells
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_page_calls_each_moment_as_the_text_does(name: str) -> None:
+    journey = EVERY[name]()
+    moments = [moment for step in journey.steps for moment in step.moments]
+    tags = re.findall(r'<span class="tag colour-\w+">([^<]*)</span>', html(journey))
+    said = [tag for tag in tags if tag != "inferred"]
+    assert [tag.partition(":")[0] for tag in said] == [MOMENTS[moment] for moment in moments]
 
 
 def test_a_page_has_the_story_every_rule_the_conntrack_entries_and_the_notes() -> None:

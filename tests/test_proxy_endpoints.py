@@ -10,11 +10,9 @@ from lab.model.service import Endpoint
 from lab.proxy.endpoints import Selection, select
 from tests.units import web
 
-# r ready, s serving, t terminating; then the node; then hints: @zone, #node
-READY, UNREADY, DRAINING, GONE = "rs", "", "st", "t"
-
 
 def endpoints(*words: str) -> tuple[Endpoint, ...]:
+    """Return endpoints: of each its conditions (r ready, s serving, t terminating), its node, its @zones and #nodes."""
     return tuple(_endpoint(number, *word.split()) for number, word in enumerate(words, start=1))
 
 

@@ -15,14 +15,19 @@ from msgspec.structs import replace as with_
 
 from lab.model.cluster import Cluster
 from lab.model.finding import Finding
-from lab.model.flow import Flow, Tuple
+from lab.model.flow import Flow
 from lab.model.kubernetes import EndpointSlice, Node, Pod, PodCondition, Service
-from lab.model.lab import Client, Expectation, Lab, LabMeta, LabSpec, RulesExpectation, When
+from lab.model.lab import Client, Expectation, Lab, LabMeta, LabSpec, RulesExpectation, Step, When
+from lab.model.nft_ruleset import NftRuleset
 from lab.model.ops import Namespace, Rules, Sysctl
 from lab.model.request import Reply
+from lab.model.ruleset import Ruleset
 from lab.model.status import LabRow, status_of
+from lab.model.trace import Tool
 from lab.report import findings, flows, labs, plan, replies, status
 from lab.report.table import Look, look, shortened, table, wrap
+from tests import rendered_iptables, rendered_nftables
+from tests.journeys import way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +49,6 @@ NAMES = {
         "fd00:10:96::a": "svc/web",
     }.items()
 }
-
-
-def way(text: str) -> Tuple:
-    """Return the tuple of `10.0.0.1:1 10.0.0.2:2`."""
-    ends = [end.rpartition(":") for end in text.split()]
-    (src, _, sport), (dst, _, dport) = ends
-    return Tuple(src=ip_address(src), sport=int(sport), dst=ip_address(dst), dport=int(dport))
 
 
 def flow(original: str, reply: str, *, tcp_state: str = "", answered: bool = True, mark: int = 0) -> Flow:
@@ -275,6 +273,17 @@ def test_any_width_of_terminal_will_do(width: int) -> None:
     assert plan.text(OPS, shown)
 
 
+def test_a_plan_counts_the_rules_of_either_mode() -> None:
+    nft, iptables = rendered_nftables.rendered(), rendered_iptables.rendered()
+    counted: tuple[tuple[Tool, NftRuleset | Ruleset, int], ...] = (
+        ("nft", nft, sum(len(chain.rules) for chain in nft.chains)),
+        ("iptables-nft", iptables, sum(len(chain.rules) for _, chain in iptables.chains())),
+    )
+    for tool, ruleset, number in counted:
+        op = Rules(netns="node-1", tool=tool, family="ipv4", text=ruleset.restore_text())
+        assert plan.text([op]) == f"1 rule set and {number} rules"
+
+
 def test_a_translation_of_the_port_alone_is_named_by_its_port() -> None:
     moved = flow("10.244.1.2:40212 10.244.2.2:80", "10.244.2.2:80 10.244.1.2:1025", tcp_state="CLOSE")
     assert flows.translations(moved, NAMES) == ["SNAT port 1025"]
@@ -304,13 +313,22 @@ def test_a_verdict_counts_what_failed_and_names_what_was_left_out() -> None:
 
 
 def test_what_is_left_out_is_named_with_the_labs_that_it_is_for() -> None:
-    rules = RulesExpectation(node="node-1", hit=())
+    rules = RulesExpectation(node="node-1", hit=("KUBE-SVC > KUBE-SEP",))
     counted = Expectation(it="counted", from_="a", to="b", rules=rules, when=When(iptables="legacy"))
     shown = findings.text([GOOD], [counted])
     assert "left out: counted (only when mode is iptables and iptables is legacy)" in shown
     assert findings.data([GOOD], [counted])["left_out"] == [
         {"it": "counted", "when": {"mode": "iptables", "iptables": "legacy"}}
     ]
+
+
+def test_what_is_left_out_for_its_rules_is_for_labs_of_their_mode() -> None:
+    nft, none = (RulesExpectation(node="node-1", hit=hit) for hit in (("services > service",), ()))
+    step = Step(it="later", rules=nft)
+    meant = Expectation(it="meant", from_="a", to="b", rules=nft)
+    left = [meant, with_(meant, rules=none, when=When(overlay="vxlan")), with_(meant, rules=(), then=(step,))]
+    told = [one["when"] for one in findings.data([GOOD], left)["left_out"]]
+    assert told == [{"mode": "nftables"}, {"overlay": "vxlan"}, {"mode": "nftables"}]
 
 
 def test_an_expectation_fails_visibly_by_its_first_failing_finding() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import HostError
+from lab.errors import HostError, TopologyError
 from lab.standing import state
 
 WHOLE = {
@@ -36,6 +36,16 @@ def folder(runtime: Path) -> Path:
     place.mkdir(parents=True, mode=0o700)
     place.parent.chmod(0o700)
     return place
+
+
+def test_nothing_is_noted_of_a_lab_without_a_record(folder: Path) -> None:
+    with pytest.raises(TopologyError, match="no lab 'x' stands"):
+        state.note("x", rules={})
+    (folder / "lab.json").write_text(json.dumps(WHOLE))
+    state.note("x", rules={"node-1": "saved.txt"})
+    record = state.read("x")
+    assert record is not None
+    assert record.rules == {"node-1": "saved.txt"}
 
 
 def test_what_is_left_behind_is_pruned(folder: Path) -> None:

@@ -16,6 +16,11 @@ def test_a_socket_is_written_as_in_a_url(address: str, port: int, text: str) -> 
     assert words.socket(ip_address(address), port) == text
 
 
+def test_of_many_the_first_few_are_named_and_the_others_counted() -> None:
+    assert words.few(["a", "b", "c"], 2, "more pods") == ["a", "b", "1 more pods"]
+    assert words.few(["a", "b"], 2) == ["a", "b"]
+
+
 def test_a_direction_has_names_beside_the_addresses_that_have_one() -> None:
     way = Tuple(src=ip_address("10.0.0.1"), sport=1, dst=ip_address("10.0.0.2"), dport=2)
     assert words.direction(way, {ip_address("10.0.0.2"): "web-1"}) == "10.0.0.1:1 -> web-1 10.0.0.2:2"

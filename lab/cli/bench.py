@@ -12,7 +12,7 @@ from invoke import Context
 import lab
 from lab.cli.output import number
 from lab.cli.task import command
-from lab.errors import HostError
+from lab.errors import HostError, TopologyError
 
 _FOLDER = Path(lab.__file__).parents[1] / "benchmarks"
 
@@ -30,7 +30,7 @@ def up(_: Context, pods: str = "4,50,200,500", rounds: str = "5", out: str = "",
 
     Beside it, in the same run, an `ip -batch` script makes the same links.
     """
-    _run("up.py", pods, number("--rounds", rounds), out, only)
+    _run("up.py", pods, _rounds(rounds), out, only)
 
 
 @command(
@@ -47,7 +47,7 @@ def rules(_: Context, services: str = "1000,5000,10000", rounds: str = "5", out:
     Beside it, in the same run, iptables-restore and nft load the same rules as they are. Of several numbers of Services
     it says how much longer each takes among the most than among the fewest.
     """
-    _run("rules.py", services, number("--rounds", rounds), out, only)
+    _run("rules.py", services, _rounds(rounds), out, only)
 
 
 @command(
@@ -62,7 +62,14 @@ def trace(_: Context, rounds: str = "20", out: str = "", only: str = "") -> None
 
     Beside it, in the same run, the same request is made untraced.
     """
-    _run("trace.py", number("--rounds", rounds), out, only)
+    _run("trace.py", _rounds(rounds), out, only)
+
+
+def _rounds(text: str) -> int:
+    rounds = number("--rounds", text)
+    if rounds < 1:
+        raise TopologyError(f"--rounds {rounds}: expected at least 1")
+    return rounds
 
 
 def _run(script: str, *arguments: Any) -> None:  # noqa: ANN401 - what the script's main takes

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from lab.cli.output import look, note, show, write_file
+from lab.cli.output import STDOUT, file_mistakes, look, note, show, write_file
 from lab.cli.task import LAB, command
 from lab.errors import TopologyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-STDOUT = "-"
 
 
 @command(
@@ -46,9 +43,9 @@ def graph(
 
     In letters, unless a file or mermaid is asked for. With --topology it needs neither a lab nor privileges.
     """
-    _refuse(topology, service, node, mode, lab)
-    if [svg, html, STDOUT if mermaid else ""].count(STDOUT) > 1:
-        raise TopologyError("standard output is asked for twice; expected one of --svg -, --html - and --mermaid")
+    files = file_mistakes({"--svg": svg, "--html": html}, {"--mermaid": mermaid})
+    if mistakes := [*_mistakes(topology, service, node, mode, lab), *files]:
+        raise TopologyError(mistakes)
     drawn = _chains(topology, service, node, mode, lab) if service else _topology(topology, mode, lab)
     for option, path in (("svg", svg), ("html", html)):
         if path:
@@ -61,15 +58,13 @@ def graph(
         show(drawn["text"]())
 
 
-def _refuse(topology: str, service: str, node: str, mode: str, lab: str) -> None:
-    """Raise `TopologyError` for options that do not go together, all of them at once."""
-    mistakes = [text for text, wrong in (
+def _mistakes(topology: str, service: str, node: str, mode: str, lab: str) -> list[str]:
+    """Return which options do not go together."""
+    return [text for text, wrong in (
         (f"--topology {topology} and --lab {lab}: expected one of the two", topology and lab),
         (f"--node {node}: it chooses whose chains are drawn; expected --service beside it", node and not service),
         (f"--mode {mode}: a lab that stands has its own; expected --topology beside it", mode and not topology),
     ) if wrong]  # fmt: skip
-    if mistakes:
-        raise TopologyError(mistakes)
 
 
 def _topology(topology: str, mode: str, lab: str) -> dict[str, Callable[[], str]]:

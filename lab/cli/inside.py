@@ -12,8 +12,8 @@ from lab.cli.output import FAILED, clear_progress, look, note, number, progress,
 from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 
 if TYPE_CHECKING:
-    from lab.model.cluster import Cluster
     from lab.model.finding import Finding
+    from lab.model.lab import Expectation
 
 
 @command(
@@ -114,20 +114,26 @@ def check(_: Context, lab: str = "", json: bool = False) -> None:
     else:
         show(report.text(verdict.judged, verdict.left_out, look()))
     if not verdict.holds:
-        _say_how_to_look(standing.cluster, [one for findings in verdict.judged for one in findings], lab)
+        tried = [one for one in standing.cluster.spec.expect if one not in verdict.left_out]
+        if traces := _traces(tried, [one for findings in verdict.judged for one in findings], lab):
+            note(f"its request, step by step: {traces}")
         sys.exit(FAILED)
 
 
-def _say_how_to_look(cluster: Cluster, findings: Sequence[Finding], lab: str) -> None:
-    """Tell which trace shows the request of the first expectation that does not hold."""
+def _traces(tried: Sequence[Expectation], findings: Sequence[Finding], lab: str) -> str:
+    """Return the command that traces the request of the first expectation that does not hold.
+
+    "" if that is no single request: each pod of a Deployment asked.
+    """
+    from lab.parse.kinds import KINDS
+    from lab.report import quiz
+
     failed = next(finding.it for finding in findings if not finding.holds)
-    one = next(one for one in cluster.spec.expect if failed in (one.it, *(step.it for step in one.then)))
-    if one.from_.startswith("deploy/"):
-        return  # each pod of it asked
-    options = {"--port": one.port, "--local-port": one.local_port, "--family": one.family, "--lab": lab}
-    said = [f"{option} {value}" for option, value in options.items() if value]
-    udp = ["--udp"] if one.protocol == "udp" else []
-    note(f"its request, step by step: {' '.join(['invoke lab.trace', one.from_, one.to, *udp, *said])}")
+    one = next(one for one in tried if failed in (one.it, *(step.it for step in one.then)))
+    kind, named, _ = one.from_.partition("/")
+    if named and KINDS.get(kind.lower()) == "Deployment":
+        return ""
+    return quiz.command(one, lab)
 
 
 @command(

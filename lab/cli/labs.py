@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from lab.cli.output import FAILED, REFUSED, clear_progress, look, note, number, progress, show, show_json
+from lab.cli.output import (
+    FAILED,
+    REFUSED,
+    STDOUT,
+    clear_progress,
+    look,
+    note,
+    number,
+    progress,
+    show,
+    show_json,
+    write_file,
+)
 from lab.cli.task import JSON, LAB, command
-from lab.errors import TopologyError
+from lab.errors import LabError, TopologyError
 
 if TYPE_CHECKING:
     from lab.model.cluster import Cluster
@@ -152,14 +164,22 @@ def down(_: Context, lab: str = "", all: bool = False, json: bool = False) -> No
     if all and lab:
         raise TopologyError(f"--all and --lab {lab}: expected one of the two")
     names = [row.name for row in session.rows()] if all else [session.attach(lab).name]
+    ended, wrong = [], []
     for name in names:
-        session.down(name)
+        try:
+            session.down(name)
+        except LabError as error:  # the others shall end all the same
+            wrong.append(error)
+            continue
+        ended.append(name)
         if not json:
             show(f"lab {name} is gone")
     if json:
-        show_json({"ended": names})
+        show_json({"ended": ended})
     elif not names:
         show("no lab stands")
+    if wrong:
+        raise wrong[0] if len(wrong) == 1 else LabError("\n".join(map(str, wrong)))
 
 
 @command("list", help={"json": JSON})
@@ -241,11 +261,10 @@ def report(_: Context, lab: str = "", file: str = "") -> None:
 
     standing = session.attach(lab)
     text = bugreport.text(standing)
-    if file == "-":
-        show(text)
-        return
-    path = bugreport.write(text, file or f"hairpin-report-{standing.name}.txt")
-    show(f"{path}: {len(text.splitlines())} lines; read it before you hand it on, it describes this machine")
+    path = file or f"hairpin-report-{standing.name}.txt"
+    write_file(path, f"{text}\n", option="--file")
+    if path != STDOUT:
+        show(f"{path}: {len(text.splitlines())} lines; read it before you hand it on, it describes this machine")
 
 
 @command(help={"json": JSON})

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 N = TypeVar("N", int, float)
+
+STDOUT = "-"
+"""What names standard output where a file is wanted."""
 
 FAILED = 1
 """Exit status: an expectation did not hold, or a request was not answered."""
@@ -96,6 +99,42 @@ def show_json(data: Any) -> None:  # noqa: ANN401 - JSON is what it is
     show(json.dumps(data, indent=2))
 
 
+def file_mistakes(files: Mapping[str, str], others: Mapping[str, bool]) -> list[str]:
+    """Return what is wrong with files that are wanted, as far as that shows before any is made.
+
+    `files`: each by the option that names it, "" for none; `others`: options that print on standard output, and whether
+    they were given.
+    """
+    from lab import words
+
+    mistakes = []
+    if [*files.values()].count(STDOUT) + sum(others.values()) > 1:
+        one_of = words.several([*others, *(f"{option} {STDOUT}" for option in files)], "and")
+        mistakes.append(f"standard output is wanted more than once; expected one of {one_of}")
+    named = [path for path in files.values() if path and path != STDOUT]
+    for path in dict.fromkeys(path for path in named if named.count(path) > 1):
+        options = words.several([option for option, one in files.items() if one == path], "and")
+        mistakes.append(f"{options} {path!r}: expected a file for each")
+    for option, path in files.items():
+        if problem := _problem(path):
+            mistakes.append(f"{option} {path!r}: {os.strerror(problem)}; expected a new file, or {STDOUT}")
+    return mistakes
+
+
+def _problem(path: str) -> int:
+    """Return the errno that writing a new file would meet, as far as that shows beforehand; 0 if none."""
+    if not path or path == STDOUT:
+        return 0
+    if "\0" in path:
+        return errno.EINVAL
+    if os.path.isdir(path):
+        return errno.EISDIR
+    if os.path.isfile(path):
+        return errno.EEXIST
+    folder = os.path.dirname(path) or "."
+    return 0 if os.path.isdir(folder) else errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+
+
 def write_file(path: str, text: str, *, option: str) -> None:
     """Write a text into a new file, whole or not at all: it is written beside, and renamed.
 
@@ -104,7 +143,7 @@ def write_file(path: str, text: str, *, option: str) -> None:
     """
     data = text.encode("utf-8", "replace")
     try:
-        if path == "-":
+        if path == STDOUT:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         elif os.path.lexists(path) and not os.path.isfile(path):
@@ -116,7 +155,7 @@ def write_file(path: str, text: str, *, option: str) -> None:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte
         said = error.strerror if isinstance(error, OSError) else str(error)
-        hint = f"choose another place: {option} FILE, or {option} -"
+        hint = f"choose another place: {option} FILE, or {option} {STDOUT}"
         raise HostError(f"{option} {path!r}: {said}", hint=hint) from None
 
 

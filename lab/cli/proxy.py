@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from invoke import Context
 
@@ -76,7 +76,8 @@ def explain(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     question = (from_, to, protocol)
     if rules:
         if mode or release:
-            raise TopologyError("--mode and --release: the rules of --rules are what they are; expected none of both")
+            given = " and ".join(f"{name} {text}" for name, text in (("--mode", mode), ("--release", release)) if text)
+            raise TopologyError(f"{given}: the rules of --rules are what they are; expected neither beside them")
         found = _of_rules(rules, objects, config, question, asked)
     else:
         found = _of_objects(objects, config, question, asked, mode=mode, release=release)
@@ -118,7 +119,7 @@ def render(
     from lab.parse.quick import uncollected
     from lab.proxy.stream import stream
 
-    chosen = _mode(mode)
+    chosen = _one_of("--mode", mode) if mode else None
     if not objects:
         raise TopologyError("--objects is missing: expected a cluster's objects", hint=f"--objects FILE: {OBJECTS}")
     with uncollected():
@@ -126,10 +127,10 @@ def render(
         pieces = stream(
             found,
             settings,
-            _word("--family", family, "ipv4", "ipv6"),
+            _one_of("--family", family),
             node=node,
             mode=chosen,
-            release=_word("--release", release, "1.36", "classic"),
+            release=_one_of("--release", release),
             counters=not no_counters,
         )
         _say_what_is_assumed(found, node or settings.hostname_override)
@@ -150,10 +151,8 @@ def _read(files: list[str], config: str) -> tuple[ClusterFiles, KubeProxyConfigu
     """Return the objects, and the configuration: the one in `config`, among the objects, or the defaults."""
     from lab.model.proxy_config import KubeProxyConfiguration
     from lab.parse import cluster_files
-    from lab.parse.files import STDIN
 
-    if [*files, config].count(STDIN) > 1:
-        raise TopologyError("standard input (-) is here twice; expected it once")
+    _once([*files, config])
     found = cluster_files.load(files)
     if skipped := cluster_files.skipped_text(found.skipped):
         note(f"note: {skipped}")
@@ -180,7 +179,10 @@ def _refuse_gaps(objects: list[str], rules: list[str], source: str, to: str) -> 
 
 
 def _once(files: list[str]) -> None:
-    if files.count("-") > 1:
+    """Raise `TopologyError` if standard input is to be read twice."""
+    from lab.parse.files import STDIN
+
+    if files.count(STDIN) > 1:
         raise TopologyError("standard input (-) is here twice; expected it once")
 
 
@@ -207,24 +209,20 @@ def _of_objects(
     from lab.parse.quick import uncollected
     from lab.proxy.explain import of_objects
 
-    chosen = _mode(mode)
-    whose = _word("--release", release or "1.36", "1.36", "classic")
+    chosen = _one_of("--mode", mode) if mode else None
+    whose = _one_of("--release", release or "1.36")
     with uncollected():
         objects, settings = _read(files, config)
         return of_objects(objects, settings, packet_of(*question, objects), asked, mode=chosen, release=whose)
 
 
-def _mode(text: str) -> Any:  # noqa: ANN401 - see `_word`
+def _one_of(name: str, text: str) -> Any:  # noqa: ANN401 - a Literal of lab.model
+    """Return what an option says, which is one of a few words; raises `TopologyError` if it is none."""
+    from lab.model.address import Family
+    from lab.model.lab import Mode, Release
     from lab.parse import option
 
-    if text:
-        option.check("--mode", text, ("iptables", "nftables"))
-    return text or None
-
-
-def _word(option: str, text: str, first: str, second: str) -> Any:  # noqa: ANN401 - a Literal of lab.model
-    if text not in (first, second):
-        raise TopologyError(f"{option} {text[:80]!r}: expected {first} or {second}")
+    option.check(name, text, get_args({"--mode": Mode, "--release": Release, "--family": Family}[name]))
     return text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from invoke import Context
 
 from lab.cli import course, learn
-from lab.cli.output import look, note, number, show, write_file
+from lab.cli.output import STDOUT, look, note, number, show, write_file
 from lab.cli.task import command
 from lab.errors import TopologyError
 
@@ -23,7 +23,7 @@ from lab.errors import TopologyError
         "folder": course.FOLDER,
     }
 )
-def export(_: Context, file: str = "-", name: str = "", folder: str = "") -> None:
+def export(_: Context, file: str = STDOUT, name: str = "", folder: str = "") -> None:
     """Write your results for a teacher, with a checksum.
 
     It deters casual editing, and is no more than that.
@@ -33,7 +33,7 @@ def export(_: Context, file: str = "-", name: str = "", folder: str = "") -> Non
     at = course.at(folder)
     collected = results.collected(at.progress, at.rows, learner=name or _login(), now=time.time())
     write_file(file, results.document(collected), option="--file")
-    if file != "-":
+    if file != STDOUT:
         note(f"wrote {file}")
     course.note_mistaken(at)
 

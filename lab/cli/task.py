@@ -17,7 +17,6 @@ PORT = "the port to ask; default: the Service's or pod's only one"
 LOCAL_PORT = "the port to ask from, so that a flow can be found, or met, again"
 
 
-def command(*names: str, **options: Any) -> Callable[[Callable[..., None]], Any]:  # noqa: ANN401 - invoke has no types
+def command(name: str | None = None, **options: Any) -> Callable[[Callable[..., None]], Any]:  # noqa: ANN401 - invoke has no types
     """Make a task that ends plainly; short flags would change their meaning as options are added."""
-    name = names[0] if names else None
     return lambda function: task(name=name, auto_shortflags=False, **options)(plainly(function))

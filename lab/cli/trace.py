@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from invoke import Context
 
-from lab.cli.output import FAILED, look, note, number, show, show_json, write_file
+from lab.cli.output import FAILED, STDOUT, file_mistakes, look, note, number, show, show_json, write_file
 from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 from lab.errors import TopologyError
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from lab.model.trace import Evidence
 
 
-_STDOUT = "-"
 _PICTURE = "draw it too, into a new file; - for standard output, in place of the text"
 
 
@@ -70,7 +67,9 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     from lab.packets import trace as room
     from lab.standing import observe, session
 
-    _refuse(svg, html, json=json)
+    files = {"--svg": svg, "--html": html}
+    if mistakes := file_mistakes(files, {"--json": json}):
+        raise TopologyError(mistakes)
     standing = session.attach(lab)
     evidence = room.trace(
         standing,
@@ -89,7 +88,7 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         from lab.report import journey_json
 
         show_json(journey_json.data(journey, compared))
-    elif _STDOUT not in (svg, html):
+    elif STDOUT not in files.values():
         _tell(journey, compared, every=all, reply=reply)
     _draw(journey, svg, html)
     if missing := observe.missing_port(standing.cluster, evidence.request):
@@ -123,43 +122,17 @@ def _draw(journey: Journey, svg: str, html: str) -> None:
     for option, path, draw in (("--svg", svg, picture.svg), ("--html", html, picture.html)):
         if path:
             write_file(path, draw(journey), option=option)
-            if path != _STDOUT:
-                note(f"{option}: wrote {path}")
+            if path != STDOUT:
+                note(f"wrote {path}")
 
 
 def _family(text: str) -> Family | None:
-    families: dict[str, Family | None] = {"": None, "ipv4": "ipv4", "ipv6": "ipv6"}
-    if text not in families:
-        raise TopologyError(f"--family {text[:80]!r}: expected ipv4 or ipv6")
-    return families[text]
+    from lab.model.address import FAMILIES
+    from lab.parse import option
 
-
-def _refuse(svg: str, html: str, *, json: bool) -> None:
-    """Refuse, before anything is sent, files that cannot be made, and two results for one standard output."""
-    mistakes = []
-    if (svg == _STDOUT) + (html == _STDOUT) + json > 1:
-        mistakes.append("standard output is wanted more than once; expected one of --json, --svg - and --html -")
-    if svg and svg == html != _STDOUT:
-        mistakes.append(f"--svg and --html {svg!r}: expected two files")
-    for option, path in (("--svg", svg), ("--html", html)):
-        if problem := _problem(path):
-            mistakes.append(f"{option} {path!r}: {os.strerror(problem)}; expected a new file, or {_STDOUT}")
-    if mistakes:
-        raise TopologyError(mistakes)
-
-
-def _problem(path: str) -> int:
-    """Return the errno that writing a new file would meet, as far as that shows beforehand; 0 if none."""
-    if not path or path == _STDOUT:
-        return 0
-    if "\0" in path:
-        return errno.EINVAL
-    if os.path.isdir(path):
-        return errno.EISDIR
-    if os.path.isfile(path):
-        return errno.EEXIST
-    folder = os.path.dirname(path) or "."
-    return 0 if os.path.isdir(folder) else errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+    if text:
+        option.check("--family", text, FAMILIES)
+    return cast("Family | None", text or None)
 
 
 def every() -> Sequence[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
-from lab.model.address import Family, IPAddress, IPNetwork, family_of
+from lab.model.address import FAMILY_NAMES, Family, IPAddress, IPNetwork, family_of
 from lab.model.cluster import networks
 from lab.model.lab import Network
 from lab.parse.mistake import LAB
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 FIRST = 10  # the host part of the first node, client and ClusterIP
 FIRST_POD = 2  # .1 is the node's bridge
 NODE_PREFIX: Mapping[Family, int] = {"ipv4": 24, "ipv6": 64}  # kube-controller-manager's --node-cidr-mask-size-*
-FAMILY_NAMES: Mapping[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
 # Where nodes and clients live in a family that the Lab document gives no range for.
 FALLBACK: Mapping[str, Mapping[Family, str]] = {
     "nodeCIDR": {"ipv4": Network().node_cidr, "ipv6": "fd00:192:168::/64"},

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from lab.controllers.ranges import FAMILY_NAMES, FIRST, Pool
-from lab.model.address import family_of
+from lab.controllers.ranges import FIRST, Pool
+from lab.model.address import FAMILY_NAMES, family_of
 from lab.model.cluster import full_name, headless
 from lab.parse.mistake import LAB, show
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lab.judge.said import Said
     from lab.model.cluster import Cluster
-    from lab.model.lab import Expectation, FlowExpectation, MarkExpectation, Outcome, RulesExpectation, Step
+    from lab.model.lab import Expectation, FlowExpectation, MarkExpectation, Mode, Outcome, RulesExpectation, Step
     from lab.model.observation import Observation, Resolved
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "judge",
     "mark_expectations",
     "matching",
+    "modes",
     "names",
     "requests_needed",
     "rules_expectations",
@@ -42,15 +43,20 @@ def applies(expectation: Expectation, cluster: Cluster) -> bool:
     mode alone mean that one. `when.hairpinMode` names what a bridge does, so it means that there is one.
     """
     when, network = expectation.when, cluster.spec.network
-    wanted = [one for part in (expectation, *expectation.then) for one in rules_expectations(part)]
     return (
         when.mode in {None, cluster.mode}
         and when.plugin in {None, network.plugin}
         and when.overlay in {None, network.overlay}
         and (when.hairpin_mode is None or (network.plugin == "bridge" and when.hairpin_mode == network.hairpin_mode))
         and (when.iptables is None or (cluster.mode == "iptables" and when.iptables == cluster.spec.iptables))
-        and not any(rules.foreign(one, cluster.mode) for one in wanted)
+        and cluster.mode in modes(expectation)
     )
+
+
+def modes(expectation: Expectation) -> tuple[Mode, ...]:
+    """Return kube-proxy's modes that the rules which an expectation names are of; every mode if it names none."""
+    wanted = [one for part in (expectation, *expectation.then) for one in rules_expectations(part)]
+    return tuple(mode for mode in rules.CHAINS if not any(rules.foreign(one, mode) for one in wanted))
 
 
 def flow_expectations(outcome: Outcome) -> tuple[FlowExpectation, ...]:

@@ -128,7 +128,8 @@ def _equal(outcome: Outcome, replies: Sequence[Reply], resolved: Resolved) -> Sa
     low, high = shares.bounds(len(wanted), len(replies)) if wanted else (0, 0)
     counts = Counter(dict.fromkeys(wanted, 0))
     counts.update(reply.pod if reply.pod in wanted else _one(reply, resolved) for reply in replies)
-    holds = bool(wanted) and all(low <= counts[pod] <= high for pod in wanted) and len(counts) == len(wanted)
+    by = Counter(reply.pod for reply in replies)  # not `counts`: a pod may be called as an error is
+    holds = bool(wanted) and all(low <= by[pod] <= high for pod in wanted) and set(by) <= set(wanted)
     shown = counts.items() if len(counts) <= _FEW else _extremes(counts)
     return (
         "shares",
@@ -145,7 +146,7 @@ def _some(outcome: Outcome, replies: Sequence[Reply], resolved: Resolved) -> Sai
     shown = counts.items() if len(counts) <= _FEW else _extremes(counts)
     expected = f"some of {len(replies)} by {words.several(wanted, 'and') or 'an endpoint, but none is known'}"
     observed = words.several([f"{what} {number}" for what, number in shown], "and")
-    return "shares", expected, observed, bool(wanted) and all(counts[pod] for pod in wanted)
+    return "shares", expected, observed, bool(wanted) and set(wanted) <= {reply.pod for reply in replies}
 
 
 def _extremes(counts: Counter[str]) -> list[tuple[str, int]]:

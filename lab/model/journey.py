@@ -13,9 +13,6 @@ from lab.model.netfilter import Hook, Rule
 from lab.model.request import Reply
 from lab.model.trace import Tool
 
-VERSION = "hairpin/v1alpha1"
-"""Of the JSON that a journey is printed as; lab/schema/journey.v1alpha1.json."""
-
 Kind = Literal["tap", "bridge", "hook", "rule", "verdict", "route", "conntrack"]
 
 Moment = Literal[

@@ -139,10 +139,6 @@ class Box:
         """The x and y of its middle."""
         return self.x + self.width / 2, self.y + self.height / 2
 
-    def inset(self, by: float) -> Box:
-        """Return the box that is smaller by so much on each side."""
-        return Box(self.x + by, self.y + by, self.width - 2 * by, self.height - 2 * by)
-
 
 def label(x: float, y: float, text: str, style: str, *, anchor: str = "start", colour: Colour | None = None) -> Element:
     """Return a text whose base line begins (`middle`, `end`: has its middle, ends) at x, y."""

@@ -7,14 +7,12 @@ somebody else put outside of KUBE- chains are none of our business.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from lab.model.drift import Difference
 from lab.model.nft_ruleset import TABLE, TABLE_FAMILY, NftRuleset, NftSet
-from lab.model.ruleset import BUILT_IN, Place, Ruleset
+from lab.model.ruleset import BUILT_IN, Ruleset
 from lab.proxy.sync_iptables import KUBELETS, SHARED, ends_well
-
-Rules = Mapping[Place, Sequence[str]]
 
 
 def of_iptables(wanted: Ruleset, held: Ruleset) -> Iterator[Difference]:

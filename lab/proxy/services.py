@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab.model.address import Family, IPAddress, IPNetwork, family_of
+from lab.model.address import FAMILY_NAMES, Family, IPAddress, IPNetwork, family_of
 from lab.model.kubernetes import EndpointSlice, Protocol, Service, ServicePort, SliceEndpoint
 from lab.model.labels import HEADLESS, PROXY_NAME
 from lab.model.service import Endpoint, ServiceUnit
 from lab.parse.sloppy import parse_address, parse_network
 from lab.proxy.names import endpoint_text
-
-_API_FAMILY: dict[Family, str] = {"ipv4": "IPv4", "ipv6": "IPv6"}
 
 _NONE: frozenset[str] = frozenset()
 
@@ -59,7 +57,7 @@ def _cluster_ip(service: Service, family: Family) -> IPAddress | None:
         return address if family_of(address) == family else None
     texts = spec.cluster_ips or (first,)
     for text, api_family in zip(texts, spec.ip_families, strict=False):
-        if api_family == _API_FAMILY[family]:
+        if api_family == FAMILY_NAMES[family]:
             return parse_address(text)
     return None
 
@@ -124,7 +122,7 @@ def _slices_by_service(slices: Iterable[EndpointSlice], family: Family) -> dict[
     found: dict[ServiceKey, list[EndpointSlice]] = {}
     for one in slices:
         _, name = key = one.service_key
-        if name and HEADLESS not in one.metadata.labels and one.address_type == _API_FAMILY[family]:
+        if name and HEADLESS not in one.metadata.labels and one.address_type == FAMILY_NAMES[family]:
             found.setdefault(key, []).append(one)
     for several in found.values():
         if len(several) > 1:

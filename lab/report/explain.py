@@ -11,14 +11,13 @@ from lab import words
 from lab.model.netfilter import Decide
 from lab.model.walk import Explanation, Packet, Step, Way
 from lab.report.outcome import MOST, assumed, provided, sentence, shares
-from lab.report.table import Look, paint, wrap
+from lab.report.table import PLAIN, Look, paint, wrap
 
 _CHAINS = 3  # chains of rules that do not match that are named
 
 
-def text(found: Explanation, look: Look | None = None, *, every: bool = False) -> str:
+def text(found: Explanation, look: Look = PLAIN, *, every: bool = False) -> str:
     """Return the story; `every`: also the rules that did not match, and every way that is like another."""
-    look = look or Look()
     ways = found.ways
     common = _common([way.steps for way in ways])
     lines = [paint(_opening(found), "bold", look)]
@@ -81,8 +80,7 @@ def _ways(alike: Sequence[Way]) -> str:
     condition = f", if {provided(alike[0])}" if alike[0].assumed else ""
     if not others:
         return f"{first}{condition}"
-    shown = others if len(others) <= MOST else [*others[:MOST], f"{len(others) - MOST} more"]
-    return f"{first}; in the same way {words.several(shown, 'and')}{condition}"
+    return f"{first}; in the same way {words.several(words.few(others, MOST), 'and')}{condition}"
 
 
 def _steps(steps: Sequence[Step], look: Look, *, idle: set[int], after: str = "") -> Iterator[str]:
@@ -149,8 +147,7 @@ def _leads_nowhere(steps: Sequence[Step], at: int, idle: set[int]) -> bool:
 
 def _folded(steps: Sequence[Step]) -> str:
     silent = [step.chain for step in steps if step.matched is False]
-    names = list(dict.fromkeys(silent))
-    shown = names if len(names) <= _CHAINS else [*names[:_CHAINS], f"{len(names) - _CHAINS} more chains"]
+    shown = words.few(list(dict.fromkeys(silent)), _CHAINS, "more chains")
     rules = words.count(len(silent), "rule")
     return f"({rules} of {words.several(shown, 'and')} {words.noun(len(silent), 'does', 'do')} not match)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from lab import words
+from lab import judge, words
 from lab.model.kubernetes import to_builtins
 from lab.report.table import PLAIN, Look, mark, paint, table, widest, wrap
 
@@ -87,9 +87,9 @@ def _when(one: Expectation) -> str:
 
 def _condition(one: Expectation) -> dict[str, str]:
     """Return the labs that an expectation is for; see `lab.judge.applies`."""
-    counts = any(part.rules for part in (one, *one.then))
+    modes = judge.modes(one)
     said: dict[str, str] = to_builtins(one.when)
-    return {"mode": "iptables", **said} if counts else said
+    return {"mode": modes[0], **said} if len(modes) == 1 else said
 
 
 def data(judged: Sequence[Sequence[Finding]], left_out: Sequence[Expectation] = ()) -> dict[str, Any]:

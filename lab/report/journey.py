@@ -12,8 +12,8 @@ from lab import words
 from lab.report import flows
 from lab.report.journey_rounds import Stay, folded, hops, stays
 from lab.report.journey_rules import Block, blocks, merged
-from lab.report.journey_sentence import PORT_TAKEN, ending, goal, odds, outcome, sentence
-from lab.report.table import Look, mark, paint, wrap
+from lab.report.journey_sentence import MOMENTS, PORT_TAKEN, ending, goal, odds, outcome, sentence
+from lab.report.table import PLAIN, Look, mark, paint, wrap
 
 if TYPE_CHECKING:
     from lab.model.flow import Flow, Tuple
@@ -24,18 +24,6 @@ INFERRED = "~"
 """Stands before what was not observed, but concluded from what was."""
 
 _TITLES = {"request": "REQUEST", "reply": "REPLY", "refusal": "REFUSAL", "data": "LATER PACKET"}
-_KEYWORDS: dict[Moment, str] = {
-    "choose": "chosen",
-    "dnat": "DNAT",
-    "mark": "mark set",
-    "mark-read": "mark read",
-    "masquerade": "masqueraded",
-    "port-changed": "port changed",
-    "hairpin": "hairpin",
-    "reply-translated": "translated back",
-    "reject": "refused",
-    "drop": "dropped",
-}
 _ENDED: tuple[Moment, ...] = ("reject", "drop")
 _TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "port-changed", "reply-translated")
 _GUTTER = 3  # columns of the line down the machines, and of the sign for what is inferred
@@ -74,9 +62,8 @@ class _Line:
     inferred: bool = False
 
 
-def text(journey: Journey, look: Look | None = None, *, every: bool = False, reply: bool = True) -> str:
+def text(journey: Journey, look: Look = PLAIN, *, every: bool = False, reply: bool = True) -> str:
     """Return the story; `every`: also what merely passed; without `reply`: only the request's own way."""
-    look = look or Look()
     shown = [leg for leg in journey.legs if reply or leg.role == "request"]
     sheet = _sheet(journey, shown, look, every=every)
     parts = ["\n".join(_opening(sheet)), *("\n".join(_leg(leg, sheet)) for leg in shown)]
@@ -209,7 +196,7 @@ def _moments(step: Step, sheet: _Sheet, by: int) -> Iterator[_Line]:
             continue  # the end of the way says so
         sign = ("✗" if sheet.look.unicode else "x") if moment in _ENDED else ("●" if sheet.look.unicode else "*")
         colour: Colour = "red" if moment in _ENDED else "yellow"
-        label = f"{' ' * by}{sign} {_KEYWORDS[moment]}"
+        label = f"{' ' * by}{sign} {MOMENTS[moment]}"
         if step.before != step.after and moment in _TRANSLATIONS:
             lines = list(_ends(step.after, sheet, unlike=step.before, only=True))
             padded = paint(label, colour, sheet.look) + " " * max(2, sheet.label - len(label))

@@ -9,10 +9,25 @@ from lab import words
 from lab.report.journey_rounds import folded, stays
 
 if TYPE_CHECKING:
-    from lab.model.journey import End, Journey, Leg, Step
+    from lab.model.journey import End, Journey, Leg, Moment, Step
 
 PORT_TAKEN = "another flow has that tuple"
 """Why conntrack gives a flow another source port, though no rule says so."""
+
+MOMENTS: dict[Moment, str] = {
+    "choose": "chosen",
+    "dnat": "DNAT",
+    "mark": "mark set",
+    "mark-read": "mark read",
+    "masquerade": "masqueraded",
+    "port-changed": "port changed",
+    "hairpin": "hairpin",
+    "reply-translated": "translated back",
+    "reject": "refused",
+    "drop": "dropped",
+    "lost": "lost",
+}
+"""What each moment is called, in text and in pictures."""
 
 _DEAD = {"dropped": "dropped it", "refused": "refused it", "lost": "lost it"}
 _TOLD = {

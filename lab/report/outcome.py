@@ -58,8 +58,8 @@ def _outcome(ways: Sequence[Way], node: str) -> str:
         told = (f"if {provided(case[0])}, {_one_outcome(case, node)}" for case in cases.values())
         return "; ".join(told)
     outcomes = list(dict.fromkeys(_one_outcome(case, node) for case in cases.values()))
-    shown = outcomes if len(outcomes) <= MOST else [*outcomes[:MOST], f"{len(outcomes) - MOST} more"]
-    return f"it depends on what the rules do not say ({len(cases)} cases, above): {'; or '.join(shown)}"
+    shown = "; or ".join(words.few(outcomes, MOST))
+    return f"it depends on what the rules do not say ({len(cases)} cases, above): {shown}"
 
 
 def _one_outcome(ways: Sequence[Way], node: str) -> str:
@@ -91,8 +91,7 @@ def _reasons(alike: Sequence[Way]) -> str:
 def _choice(alike: Sequence[Way], node: str, *, dnat: bool, alone: bool) -> str:
     if dnat:
         named = [f"{end} ({words.share(share)})" if share < 1 else end for end, share in shares(alike).items()]
-        shown = named if len(named) <= MOST else [*named[:MOST], f"{len(named) - MOST} more"]
-        return f"{node} chooses {words.several(shown, 'or')}"
+        return f"{node} chooses {words.several(words.few(named, MOST), 'or')}"
     share = sum((way.share for way in alike), Fraction(0))
     where = f"it stays on {node}" if alike[0].fate.local else f"{node} lets it pass"
     return f"no rule translates it, {where}" + ("" if alone else f" ({words.share(share)})")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 from lab import words
 
 if TYPE_CHECKING:
-    from lab.model.address import IPAddress
     from lab.model.packet import Packet
     from lab.words import Names
 
@@ -34,11 +33,7 @@ def text(packet: Packet, names: Names) -> str:
     """Return who sends what to whom, with names beside the addresses; a packet within it stands in parentheses."""
     ends = ""
     if packet.source is not None and packet.destination is not None:
-        source = _end(packet.source, packet.source_port, names)
-        ends = f"{source} -> {_end(packet.destination, packet.destination_port, names)} "
+        source = words.place(packet.source, packet.source_port, names)
+        ends = f"{source} -> {words.place(packet.destination, packet.destination_port, names)} "
     inner = f"({text(packet.inner, names)})" if packet.inner else ""
     return " ".join(filter(None, (ends + packet.protocol, packet.info, inner)))
-
-
-def _end(address: IPAddress, port: int, names: Names) -> str:
-    return words.place(address, port, names)

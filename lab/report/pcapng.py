@@ -22,7 +22,7 @@ _SECTION, _INTERFACE, _NAMES, _STATISTICS, _PACKET = 0x0A0D_0D0A, 1, 4, 5, 6
 _BYTE_ORDER = 0x1A2B_3C4D
 _END, _COMMENT = 0, 1  # options that every block may have
 _SHB_USERAPPL = 4
-_IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL, _IF_FILTER = 2, 3, 9, 11
+_IF_NAME, _IF_TSRESOL, _IF_FILTER = 2, 9, 11
 _EPB_FLAGS = 2
 _ISB_IFDROP, _ISB_USRDELIV = 5, 8
 _NANOSECONDS = 9  # the timestamps' unit: 10 to the power of minus this
@@ -48,11 +48,10 @@ def names(known: Mapping[IPAddress, str]) -> bytes:
     return _block(_NAMES, records + struct.pack("<HH", 0, 0))
 
 
-def interface(name: str, *, link_type: int, snaplen: int, description: str = "", wanted: str = "") -> bytes:
+def interface(name: str, *, link_type: int, snaplen: int, wanted: str = "") -> bytes:
     """Return an Interface Description Block; `wanted` is the filter. A file's interfaces are numbered from 0 on."""
     options = (
         _text(_IF_NAME, name)
-        + _text(_IF_DESCRIPTION, description)
         + _option(_IF_TSRESOL, bytes([_NANOSECONDS]))
         + (_option(_IF_FILTER, b"\0" + wanted.encode()[:_MOST_OF_A_TEXT]) if wanted else b"")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,24 @@ NOUNS = {
     "Remove": ("network namespace that goes", "network namespaces that go"),
 }
 
+_NFT_CHAIN = re.compile(r"^\tchain .* \{\n((?:\t\t.*\n)*)\t\}$", re.MULTILINE)
+
 
 def text(ops: Sequence[Op], look: Look = PLAIN) -> str:
     """Return one sentence: how many ops of each kind there are, and how many rules."""
     counts = Counter(type(op).__name__ for op in ops)
     parts = [words.count(counts[kind], *noun) for kind, noun in NOUNS.items() if counts[kind]]
-    if rules := sum(line.startswith("-A ") for op in ops if isinstance(op, Rules) for line in op.text.splitlines()):
+    if rules := sum(_rules(op) for op in ops if isinstance(op, Rules)):
         parts.append(words.count(rules, "rule"))
     return wrap(words.several(parts, "and") or "nothing to do", look.width)
+
+
+def _rules(op: Rules) -> int:
+    """Return how many rules there are in what iptables-restore, or nft, is given."""
+    if op.tool != "nft":
+        return sum(line.startswith("-A ") for line in op.text.splitlines())
+    bodies = _NFT_CHAIN.findall(op.text)
+    return sum(not line.startswith(("\t\ttype ", "\t\tcomment ")) for body in bodies for line in body.splitlines())
 
 
 def data(ops: Sequence[Op]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import words
+from lab.model.address import FAMILY_NAMES, Family
 from lab.model.cluster import cluster_ips
 from lab.model.labels import PROXY_NAME
 from lab.model.status import shown
@@ -43,7 +44,7 @@ def _none(service: Service | None) -> str:
 
 
 def _block(one: Installed, look: Look) -> str:
-    title = paint(f"{one.node}, {_FAMILIES[one.family]}, {one.tool}", "bold", look)
+    title = paint(f"{one.node}, {FAMILY_NAMES[one.family]}, {one.tool}", "bold", look)
     if not any(line.packets is not None for line in one.lines):
         return "\n".join([title, *(f"  {_words(line, look)}" for line in one.lines)])
     packets = max(7, *(len(f"{line.packets or 0}") for line in one.lines))
@@ -53,9 +54,6 @@ def _block(one: Installed, look: Look) -> str:
         count = ("", "") if line.packets is None else (str(line.packets), str(line.octets))
         rows.append(f"{count[0]:>{packets}} {count[1]:>{octets}}  {_words(line, look)}")
     return "\n".join([title, *rows])
-
-
-_FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
 
 
 def _words(line: Line, look: Look) -> str:
@@ -93,18 +91,18 @@ def data(installed: Sequence[Installed]) -> list[dict[str, Any]]:
     ]
 
 
-def drift_text(found: Sequence[tuple[str, str, Sequence[Difference]]], look: Look = PLAIN) -> str:
+def drift_text(found: Sequence[tuple[str, Family, Sequence[Difference]]], look: Look = PLAIN) -> str:
     """Return a line for each difference under its node and family, or that there is none."""
     parts = []
     for node, family, differences in found:
         if differences:
-            title = f"{node}, {_FAMILIES[family]}: {words.count(len(differences), 'difference')}"
+            title = f"{node}, {FAMILY_NAMES[family]}: {words.count(len(differences), 'difference')}"
             rows = [f"  {words.line(str(one))}" for one in differences]
             parts.append("\n".join([paint(title, "bold", look), *rows]))
     return "\n\n".join(parts) or "every rule is as it should be"
 
 
-def drift_data(found: Sequence[tuple[str, str, Sequence[Difference]]]) -> list[dict[str, Any]]:
+def drift_data(found: Sequence[tuple[str, Family, Sequence[Difference]]]) -> list[dict[str, Any]]:
     """Return an object for each difference: `node`, `family`, `kind`, `thing`, `table`, `chain`, `text`."""
     return [
         {

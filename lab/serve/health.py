@@ -11,10 +11,10 @@ import json
 from datetime import datetime
 from http import HTTPStatus
 
+from lab.model.address import FAMILY_NAMES
 from lab.model.ops import Health
 from lab.serve.answer import Content
 
-_API_FAMILY = {"ipv4": "IPv4", "ipv6": "IPv6"}
 _NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 _JSON = "application/json"
 
@@ -48,7 +48,7 @@ def _of_proxy(health: Health, path: str, now: datetime) -> Content:
     if path == "/healthz":  # a node that is being taken away gets no new connections, and is alive all the same
         facts["nodeEligible"] = True
     facts["healthy"] = True
-    facts["status"] = {_API_FAMILY[family]: {"lastUpdated": time, "healthy": True} for family in health.families}
+    facts["status"] = {FAMILY_NAMES[family]: {"lastUpdated": time, "healthy": True} for family in health.families}
     return Content(type=_JSON, body=json.dumps(facts, separators=(",", ":")).encode(), headers=(_NO_SNIFFING,))
 
 

@@ -39,7 +39,7 @@ from lab.model.ops import (
 )
 from lab.plan.describe import describe
 from lab.standing.messages import message
-from lab.standing.meter import Meter
+from lab.standing.meter import Meter, silently
 
 NetlinkOp = Bridge | Veth | Vxlan | Address | Route | Neighbour | Fdb | Delete
 
@@ -73,7 +73,7 @@ def build(
     *,
     serve: Callable[[Sequence[Listener]], None],
     close: Callable[[Sequence[Close]], None] = lambda _: None,
-    progress: Meter | None = None,
+    progress: Meter = silently,
     mend: bool = False,
 ) -> None:
     """Do `ops` in order; `progress(phase, done, total)` counts the ops of each phase.
@@ -87,8 +87,7 @@ def build(
     try:
         for phase, todo in _phases(ops):
             for done in builder.do(todo, serve, close):
-                if progress:
-                    progress(phase, done, len(todo))
+                progress(phase, done, len(todo))
         builder.finish()
     finally:
         builder.close()
@@ -111,7 +110,7 @@ def _phases(ops: Sequence[Op]) -> Iterator[tuple[str, list[Op]]]:
 class _Builder:
     """Where the work stands: which namespace this thread is in, open channels, and messages not yet sent."""
 
-    def __init__(self, *, mend: bool = False) -> None:
+    def __init__(self, *, mend: bool) -> None:
         self.mend = mend
         self.here: str | None = None
         self.channels: dict[str, Channel] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.model.installed import Installed
     from lab.standing.sync import Drift
 
-# `lab.sync` loads netlink: it is wanted inside the capsule only.
+# `lab.standing.sync` loads netlink: it is wanted inside the capsule only.
 # ruff: noqa: PLC0415
 
 

@@ -155,7 +155,7 @@ async def _keep(builder: socket.socket) -> None:
 
 
 def main() -> None:
-    """Run as `python -m lab.standing.keeper FD`, where FD is the builder's socket."""
+    """Run as `python -m lab.standing.keeper FD LAB`: FD is the builder's socket, the lab's name is for ps(1)."""
     asyncio.run(_keep(socket.socket(fileno=int(sys.argv[1]))))
 
 

@@ -8,7 +8,7 @@ command that changes the lab, or checks it, knows between which two states it is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from lab.errors import KernelError, LabError, TopologyError
 from lab.model.cluster import Cluster
-from lab.model.ops import Close, Listener, Run
+from lab.model.ops import Run
 from lab.parse import saved
 from lab.standing import orders, programs, state
 from lab.standing.meter import Meter
 from lab.standing.orders import Orders
-from lab.standing.session import Standing, check_answers, probes, words
+from lab.standing.session import Standing, check_answers, probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def passing(lab: Standing, progress: Meter) -> Iterator[Turn]:
         _check_own_rules(lab)
         other = programs.sought(edit(now.cluster))
         objects = saved.save(other)
-        _note(lab.name, folder, pending=objects)
+        state.note(lab.name, pending=objects)
         lab.call(partial(_change, now.cluster, other, folder / state.LOG, progress))
         now = Standing(replace(lab.record, objects=objects))
         return now
@@ -110,10 +110,10 @@ def passing(lab: Standing, progress: Meter) -> Iterator[Turn]:
         yield turn
         if now is not lab:
             lab.call(partial(_change, now.cluster, lab.cluster, folder / state.LOG, progress))
-            _note(lab.name, folder, pending=None)
-    except BaseException:
+            state.note(lab.name, pending=None)
+    except BaseException as error:
         if other is not lab.cluster:
-            _undo(lab, folder, other, progress)
+            _undo_after(error, lab, folder, other, progress)
         raise
 
 
@@ -131,42 +131,35 @@ def _carry_out(lab: Standing, folder: Path, new: Cluster, progress: Meter) -> No
     from lab.controllers import notes  # noqa: PLC0415 - a lab that is only held (`steady`) needs no controllers
 
     objects = saved.save(new)
-    _note(lab.name, folder, pending=objects)
+    state.note(lab.name, pending=objects)
     try:
         lab.call(partial(_change, lab.cluster, new, folder / state.LOG, progress))
-        _note(lab.name, folder, objects=objects, notes=notes(new), pending=None)
+        state.note(lab.name, objects=objects, notes=notes(new), pending=None)
     except BaseException as error:
-        try:
-            _undo(lab, folder, new, progress)
-        except LabError as worse:
-            if isinstance(error, LabError):
-                raise _stuck(lab.name, error, worse) from None
-            raise
+        _undo_after(error, lab, folder, new, progress)
         if isinstance(error, KernelError):
             hint = f"nothing is changed: what had been done is undone{f'; {error.hint}' if error.hint else ''}"
             raise KernelError(error.message, hint=hint) from None
         raise
 
 
-def _stuck(name: str, error: LabError, worse: LabError) -> KernelError:
-    return KernelError(
-        f"{error.message}\nand what had been done could not be undone:\n{worse.message}",
-        hint=f"the next change of the lab tries it again; or end it: invoke lab.down --lab {name}",
-    )
+def _undo_after(error: BaseException, lab: Standing, folder: Path, other: Cluster, progress: Meter) -> None:
+    """Undo a change that `error` ended; raises `KernelError` with both where that cannot be."""
+    try:
+        _undo(lab, folder, other, progress)
+    except LabError as worse:
+        if not isinstance(error, LabError):
+            raise
+        raise KernelError(
+            f"{error.message}\nand what had been done could not be undone:\n{worse.message}",
+            hint=f"the next change of the lab tries it again; or end it: invoke lab.down --lab {lab.name}",
+        ) from None
 
 
 def _undo(lab: Standing, folder: Path, other: Cluster, progress: Meter) -> None:
     """Put a lab that is somewhere between its own objects and `other` back to its own."""
     lab.call(partial(_put_back, lab.cluster, other, folder / state.LOG, progress))
-    _note(lab.name, folder, objects=lab.record.objects, notes=lab.record.notes, pending=None)
-
-
-def _note(name: str, folder: Path, **fields: object) -> None:
-    """Write fields of a lab's record, under its lock."""
-    record = state.read(name)  # anew: `Standing` has the keeper's PID as it is seen from here, perhaps from inside
-    if record is None:
-        raise TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
-    state.write(folder, replace(record, **fields))  # type: ignore[arg-type] # the callers are above
+    state.note(lab.name, objects=lab.record.objects, notes=lab.record.notes, pending=None)
 
 
 def _change(old: Cluster, new: Cluster, log: Path, progress: Meter) -> None:
@@ -184,14 +177,14 @@ def _step(old: Cluster, new: Cluster, keeper: Orders, progress: Meter) -> None:
     from lab.standing import build, sync  # noqa: PLC0415 - they load netlink
 
     to_do = difference(old, new, nfacct=rules.nfacct_available())
-    build.build(to_do.before, serve=partial(_serve, keeper), progress=progress)
+    build.build(to_do.before, serve=keeper.serve, progress=progress)
     known = {pod.metadata.key for pod in old.pods}
     check_answers([probe for probe in probes(new) if probe.pod.metadata.key not in known], progress)
     programs.check_listening([op for op in to_do.before if isinstance(op, Run)], keeper, progress)
     progress("rules", 0, len(new.nodes))
     sync.partial(old, new)
     progress("rules", len(new.nodes), len(new.nodes))
-    build.build(to_do.after, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress)
+    build.build(to_do.after, serve=keeper.serve, close=keeper.close, progress=progress)
 
 
 def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Meter) -> None:
@@ -202,13 +195,5 @@ def _put_back(wanted: Cluster, other: Cluster, log: Path, progress: Meter) -> No
 
     ops = mending(wanted, other, nfacct=rules.nfacct_available())
     with orders.taken_at(log) as keeper:
-        build.build(ops, serve=partial(_serve, keeper), close=partial(_close, keeper), progress=progress, mend=True)
+        build.build(ops, serve=keeper.serve, close=keeper.close, progress=progress, mend=True)
     sync.full(wanted)
-
-
-def _serve(keeper: Orders, pods: Sequence[Listener]) -> None:
-    keeper.give(serve=[words(pod) for pod in pods])
-
-
-def _close(keeper: Orders, pods: Sequence[Close]) -> None:
-    keeper.give(close=[{"netns": pod.netns, "pod": pod.pod} for pod in pods])

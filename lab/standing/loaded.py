@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lab.model.lab import Mode
     from lab.parse.rule_file import Kind, RuleFile
 
-# lab.kernel and lab.sync load netlink: they are wanted inside the capsule only.
+# lab.kernel and lab.standing.sync load netlink: they are wanted inside the capsule only.
 # ruff: noqa: PLC0415
 
 MAX_BYTES = 512 * 2**20
@@ -127,6 +127,11 @@ def _try(lab: Standing, file: RuleFile, *, leave_out: bool) -> None:
     """Raise `KernelError` for what cannot be loaded here, before anything is changed."""
     with live.steady(lab) as standing:
         refused, _ = standing.call(partial(_tried, standing.cluster, file))
+    _check(file, refused, leave_out=leave_out)
+
+
+def _check(file: RuleFile, refused: Sequence[Refusal], *, leave_out: bool) -> None:
+    """Raise `KernelError` for what was refused, unless it shall be left out, and can be."""
     if refused and (not leave_out or any(not one.number for one in refused)):
         raise _refusal(file, refused)
 
@@ -142,9 +147,9 @@ def _refusal(file: RuleFile, refused: Sequence[Refusal]) -> KernelError:
 
 def _load(lab: Standing, file: RuleFile, node: str, *, leave_out: bool) -> list[str]:
     """Try, load and note it; return what should be known."""
-    _try(lab, file, leave_out=leave_out)
     with live.steady(lab) as standing:
         refused, loads = standing.call(partial(_tried, standing.cluster, file))
+        _check(file, refused, leave_out=leave_out)
         standing.call(partial(_swap, standing.cluster, file, node, loads))
         state.note(lab.name, rules={**standing.record.rules, node: file.name})
     notes = list(file.notes)

@@ -19,7 +19,7 @@ def lines(lab: Standing, *, pod: str = "", tail: int = 0) -> list[str]:
     try:
         found = (state.root() / lab.name / state.LOG).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        raise TopologyError(f"no lab {lab.name!r} stands", hint="`invoke lab.list` shows those that do") from None
+        raise state.no_lab(lab.name) from None
     if pod:
         place = targets.target(lab.cluster, pod)
         if place.kind != "pod":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lab.errors import KernelError
+from lab.model.ops import Close, Listener
 from lab.serve import SOCKET
 
 _ORDER_S = 30.0
@@ -24,6 +26,14 @@ class Orders:
         end.settimeout(_ORDER_S)
         self.file = end.makefile("rwb")
         self.log = log
+
+    def serve(self, pods: Sequence[Listener]) -> None:
+        """Have ports served and programs run; raises as `give` does."""
+        self.give(serve=[{**asdict(pod), "addresses": [str(address) for address in pod.addresses]} for pod in pods])
+
+    def close(self, pods: Sequence[Close]) -> None:
+        """Have all that listens for pods closed, and their programs ended; raises as `give` does."""
+        self.give(close=[{"netns": pod.netns, "pod": pod.pod} for pod in pods])
 
     def give(self, **words: object) -> dict[str, Any]:
         """Give one order and return the answer; `KernelError` lists the ports that could not be served."""
@@ -42,7 +52,11 @@ class Orders:
 
 
 def _tail(log: Path, lines: int = 10) -> str:
-    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-lines:]) or "  (nothing)"
+    try:
+        found = log.read_text(errors="replace").splitlines()
+    except FileNotFoundError:  # which is what ends a keeper
+        return "  (it was removed)"
+    return "\n".join(f"  {line}" for line in found[-lines:]) or "  (nothing)"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from lab.errors import KernelError, TopologyError
 from lab.kernel import capsule, children, join
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import Pod
-from lab.model.ops import Listener, Run
+from lab.model.ops import Run
 from lab.model.request import Reply, Request
 from lab.model.status import LabRow, shown
 from lab.standing import state
@@ -180,11 +180,8 @@ def _build(cluster: Cluster, orders: Orders, progress: Meter) -> None:
     from lab.plan import plan  # noqa: PLC0415 - as above
     from lab.standing import build, programs  # noqa: PLC0415 - only needed in there, while the keeper starts
 
-    def serve(pods: Sequence[Listener]) -> None:
-        orders.give(serve=[words(pod) for pod in pods])
-
     ops = plan(cluster, nfacct=rules.nfacct_available()).ops
-    build.build(ops, serve=serve, progress=progress)
+    build.build(ops, serve=orders.serve, progress=progress)
     check_answers(probes(cluster), progress)
     programs.check_listening([op for op in ops if isinstance(op, Run)], orders, progress)
 
@@ -244,8 +241,3 @@ def probes(cluster: Cluster) -> tuple[Probe, ...]:
         for port in cluster.served(pod)
         if port.protocol != "SCTP"
     )
-
-
-def words(pod: Listener) -> dict[str, object]:
-    """Return what is to be served in the keeper's JSON form."""
-    return {**asdict(pod), "addresses": [str(address) for address in pod.addresses]}

@@ -106,7 +106,7 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
     deadline = time.monotonic() + PATIENCE_S
     while (fd := _lock(folder, create=create, deadline=deadline)) is None:
         if not create:
-            raise TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
+            raise no_lab(name)
     try:
         yield folder
     finally:
@@ -191,6 +191,11 @@ def _held(folder: Path) -> bool:
         os.close(fd)
 
 
+def no_lab(name: str) -> TopologyError:
+    """Return the error that a lab has gone, or was never there."""
+    return TopologyError(f"no lab {name!r} stands", hint="`invoke lab.list` shows those that do")
+
+
 def write(folder: Path, record: Record) -> None:
     """Write the record of a lab, whole or not at all."""
     draft = folder / f"{_RECORD}.new"
@@ -200,10 +205,11 @@ def write(folder: Path, record: Record) -> None:
 
 
 def note(name: str, **changes: object) -> None:
-    """Write fields of the record of the lab `name`, whose lock we hold."""
+    """Write fields of the record of the lab `name`, whose lock we hold; raises `TopologyError` if it has none."""
     record = read(name)  # anew: who is inside knows the keeper by another PID
-    if record is not None:
-        write(root() / name, replace(record, **changes))  # type: ignore[arg-type] # the callers know the fields
+    if record is None:
+        raise no_lab(name)
+    write(root() / name, replace(record, **changes))  # type: ignore[arg-type] # the callers know the fields
 
 
 def read(name: str) -> Record | None:

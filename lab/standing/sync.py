@@ -215,15 +215,11 @@ def _attempt(loads: Sequence[rules.Load]) -> list[str]:
     split = {number: sync_nftables.without_removals(loads[number].text) for number in busy}
     again = {number: pair for number, pair in split.items() if pair[1]}
     for first in (True, False):
-        some = [_instead(loads[number], pair[0] if first else pair[1]) for number, pair in again.items()]
+        some = [replace(loads[number], text=pair[0] if first else pair[1]) for number, pair in again.items()]
         for number, said in zip(again, rules.attempt(some), strict=True):
             refusals[number] = said if first else refusals[number]
         again = {number: pair for number, pair in again.items() if not refusals[number]}
     return refusals
-
-
-def _instead(load: rules.Load, text: str) -> rules.Load:
-    return replace(load, text=text)
 
 
 def _reconcile(cluster: Cluster, nodes: Sequence[str]) -> int:

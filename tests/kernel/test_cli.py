@@ -289,7 +289,7 @@ def test_the_report_is_a_file_that_is_never_overwritten(lab: Lab, tmp_path: Path
     file = tmp_path / "hairpin-report-hairpin.txt"
     assert "===== versions" in file.read_text()
     file.write_text("mine")
-    assert refused(invoke("lab.report", cwd=tmp_path)).startswith("hairpin-report-hairpin.txt: File exists")
+    assert refused(invoke("lab.report", cwd=tmp_path)).startswith("--file 'hairpin-report-hairpin.txt': File exists")
     assert file.read_text() == "mine"
     elsewhere = tmp_path / "report"
     assert invoke("lab.report", "--file", str(elsewhere)).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +43,38 @@ def test_what_the_kernel_refuses_is_undone(lab: Lab, monkeypatch: pytest.MonkeyP
     assert left(invoke) == before
     assert state.find(None).pending is None
     ok(invoke("lab.scale", "web", "3"))
+    assert who(invoke) == {"web-1", "web-2", "web-3"}
+
+
+def change() -> None:
+    live.change(session.attach(), scaled(3), no_progress)
+
+
+def passing() -> None:
+    with live.held(session.attach(), no_progress) as held, live.passing(held, no_progress) as turn:
+        turn(scaled(3))
+
+
+@pytest.mark.parametrize("changes", [change, passing])
+def test_what_cannot_be_undone_is_told_with_what_went_wrong(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, changes: Callable[[], None]
+) -> None:
+    invoke = lab("clusterip")
+
+    def refuses(*_: Cluster) -> None:
+        raise KernelError("no such luck")
+
+    def stays(*_: Cluster) -> None:
+        raise KernelError("no way back")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sync, "partial", refuses)
+        patch.setattr(sync, "full", stays)
+        with pytest.raises(KernelError) as caught:
+            changes()
+    assert caught.value.message == "no such luck\nand what had been done could not be undone:\nno way back"
+    assert "invoke lab.down --lab clusterip" in caught.value.hint
+    assert "an earlier change had been cut off" in invoke("lab.scale", "web", "3").stderr
     assert who(invoke) == {"web-1", "web-2", "web-3"}
 
 

@@ -229,7 +229,7 @@ def test_an_order_that_is_given_again_starts_nothing_again(build: Callable[..., 
 
     def again() -> None:
         with orders.taken_at(state.root() / "real" / state.LOG) as keeper:
-            keeper.give(serve=[session.words(run)])
+            keeper.serve([run])
 
     standing.call(again)
     assert len(logged(r"exited|serving 20085")) == 1

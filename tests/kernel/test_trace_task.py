@@ -210,7 +210,7 @@ def test_nobody_changes_the_lab_while_it_is_traced(standing: Invoke, monkeypatch
 def test_pictures_go_into_new_files_and_the_text_is_printed_all_the_same(standing: Invoke, tmp_path: Path) -> None:
     svg, html = tmp_path / "way.svg", tmp_path / "way.html"
     done = standing("lab.trace", "client-a", "svc/solo", "--svg", str(svg), "--html", str(html))
-    assert (done.returncode, done.stderr) == (0, f"--svg: wrote {svg}\n--html: wrote {html}\n")
+    assert (done.returncode, done.stderr) == (0, f"wrote {svg}\nwrote {html}\n")
     assert "client-a asked solo; " in done.stdout
     assert svg.read_text(encoding="utf-8").startswith("<svg")
     assert html.read_text(encoding="utf-8").lower().startswith("<!doctype html>")

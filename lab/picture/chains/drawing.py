@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab import words
+from lab.model.address import FAMILY_NAMES
 from lab.picture import html
-from lab.picture.chains.letters import FAMILIES, said
+from lab.picture.chains.letters import said
 from lab.picture.chains.scene import Card, Deed, Forest, Row
 from lab.picture.layers import Join, Size, layout
 from lab.picture.svg import (
@@ -73,7 +74,7 @@ def _picture(forests: Sequence[Forest]) -> Element:
     elements = [label(MARGIN, 46, title, "title")]
     right, y = MARGIN + width(title, "title"), _TOP
     for at, one in enumerate(forests):
-        head = f"{FAMILIES[one.family]} · {one.tool} · {counted}"
+        head = f"{FAMILY_NAMES[one.family]} · {one.tool} · {counted}"
         elements.append(label(MARGIN, y - 9, head, "subtitle"))
         placed = _forest(one, f"tree-{at}", y + 16)
         elements += placed.elements
@@ -93,7 +94,7 @@ def _counted(one: Forest) -> str:
 def _description(forests: Sequence[Forest]) -> str:
     """Return the picture in sentences."""
     return " ".join(
-        f"{FAMILIES[one.family]}: "
+        f"{FAMILY_NAMES[one.family]}: "
         + "; ".join(f"{card.name} has {words.count(len(card.rows), 'row')}" for card in (*one.cards, *one.marks))
         + "."
         for one in forests

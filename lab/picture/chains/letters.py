@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lab import words
+from lab.model.address import FAMILY_NAMES
 from lab.picture import tree
 from lab.picture.chains.scene import Card, Deed, Forest, Row
 from lab.picture.tree import Branch
 from lab.report.table import PLAIN, Colour, Look, paint
 
-FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
 _COLOURS: dict[Deed, Colour | None] = {"mark": "yellow", "end": "red", "rewrite": "green", "lead": None, "other": None}
 
 
@@ -22,7 +22,7 @@ def text(forests: Sequence[Forest], look: Look = PLAIN) -> str:
 
 def title(one: Forest) -> str:
     """Return what a picture is of: `svc/web on node-1, IPv4, iptables-nft`."""
-    return f"{one.service} on {one.node}, {FAMILIES[one.family]}, {one.tool}"
+    return f"{one.service} on {one.node}, {FAMILY_NAMES[one.family]}, {one.tool}"
 
 
 def _forest(one: Forest, look: Look) -> str:

@@ -106,7 +106,7 @@ def _roles(journey: Journey, legs: Sequence[int]) -> str:
     return " ".join(sorted({f"of-{side_of(journey, journey.legs[leg])}" for leg in legs}))
 
 
-def keys(one: Placed) -> str:
+def _keys(one: Placed) -> str:
     """Return the keys of all that is lit with a cell."""
     return " ".join([one.key, *(f"s{index}" for index in one.cell.steps)])
 
@@ -142,7 +142,7 @@ def _lit(journey: Journey, one: Placed, place: str) -> Element:
         title=words.line(f"{place}: {name}") + (f", step {numbers[0]}" if numbers else ""),
         class_=f"cell {_roles(journey, sorted(one.cell.legs))}",
         data_key=one.key if one.cell.steps else None,
-        data_of=keys(one) if one.cell.steps else None,
+        data_of=_keys(one) if one.cell.steps else None,
     )
 
 

@@ -38,7 +38,7 @@ LINE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The x of all that stands one under the other; `up` is None if nothing came back."""
+    """The x of all that stands one under the other; `lanes` and `told` have `up` only if something came back."""
 
     lanes: Mapping[Side, float]
     centre: Box

@@ -10,21 +10,7 @@ from lab.model.journey import Journey, Leg, Moment, Step
 from lab.picture.journey import told
 from lab.picture.journey.stations import side_of
 from lab.picture.svg import Element, element
-from lab.report.journey_sentence import ending, odds
-
-_SAID: dict[Moment, str] = {
-    "choose": "chosen",
-    "dnat": "DNAT",
-    "mark": "mark set",
-    "mark-read": "mark read",
-    "masquerade": "masqueraded",
-    "port-changed": "source port changed",
-    "hairpin": "hairpin",
-    "reply-translated": "translated back",
-    "reject": "rejected",
-    "drop": "dropped",
-    "lost": "lost",
-}
+from lab.report.journey_sentence import MOMENTS, ending, odds
 
 
 def steps(journey: Journey, lit: dict[int, str]) -> Element:
@@ -98,7 +84,7 @@ def _told(journey: Journey, step: Step) -> Iterator[Element]:
     if beside:
         head += [" ", element("span", beside, class_="beside")]
     for moment in step.moments:
-        head += [" ", _tag(_SAID[moment] + _more(step, moment), told.HUES[moment])]
+        head += [" ", _tag(MOMENTS[moment] + _more(step, moment), told.HUES[moment])]
     if not step.observed:
         head += [" ", _tag("inferred", "muted")]
     yield element("p", *head)

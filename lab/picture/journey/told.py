@@ -11,7 +11,7 @@ from lab.model.flow import Tuple
 from lab.model.journey import End, Journey, Leg, Moment, Step
 from lab.picture.journey.stations import Cell
 from lab.picture.theme import Colour
-from lab.report.journey_sentence import odds
+from lab.report.journey_sentence import MOMENTS, odds
 
 ROLES: dict[str, Colour] = {"request": "blue", "reply": "green", "refusal": "red", "data": "amber"}
 """The colour of each role's way."""
@@ -125,14 +125,6 @@ def _moment(step: Step, moment: Moment) -> list[Line]:
     return [Line(title, "name", HUES[moment]), *(Line(one, "code") for one in more)]
 
 
-_TITLES: dict[Moment, str] = {
-    "dnat": "DNAT",
-    "masquerade": "masqueraded",
-    "port-changed": "source port changed",
-    "reply-translated": "translated back",
-}
-
-
 def _words(step: Step, moment: Moment) -> list[str]:
     match moment:
         case "choose":
@@ -144,9 +136,9 @@ def _words(step: Step, moment: Moment) -> list[str]:
         case "hairpin":
             said = ["hairpin", *([f"back out of {step.out_interface}"] if step.out_interface else [])]
         case "dnat" | "masquerade" | "port-changed" | "reply-translated":
-            said = [_TITLES[moment], *changed(step.before, step.after)]
+            said = [MOMENTS[moment], *changed(step.before, step.after)]
         case _:
-            said = [moment]
+            said = [MOMENTS[moment]]
     return said
 
 

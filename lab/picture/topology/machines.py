@@ -127,19 +127,19 @@ def _wiring(node: NodeBox, place: Box, bar: Box, elements: list[Element]) -> Poi
     first, *others = node.wiring
     if others:
         elements.append(panel(bar, "wire" if first.bridge else "plain dashed", radius=5))
-        beside = Box(place.x, y, place.width, measure.wiring_height(first))
+        beside = Box(place.x, y, place.width, measure.box_height(first))
         elements += rows(beside, _lines(first))
         y = beside.bottom + APART
     above: Box | None = None
     for one in others or [first]:
-        box = Box(place.x, y, place.width, measure.wiring_height(one))
+        box = Box(place.x, y, place.width, measure.box_height(one))
         if others:
             elements.append(track([(bar.right, box.middle[1]), (box.x, box.middle[1])], _CABLE))
         if above:
             elements.append(track([(box.middle[0], above.bottom), (box.middle[0], box.y)], _CABLE))
         elements += [panel(box, "raised", radius=6), *rows(box, _lines(one))]
         above, y = box, box.bottom + APART
-    return place.right, y - APART - measure.wiring_height(node.wiring[-1]) / 2
+    return place.right, y - APART - measure.box_height(node.wiring[-1]) / 2
 
 
 def _lines(one: Interface | Machine) -> list[tuple[str, str, str, str]]:
@@ -157,12 +157,12 @@ def _outside(scene: Scene, size: Sizes, corner: Point, high: float, elements: li
     wire = Box(bar_x, y, BAR, max(high, top + column - y))
     words = f"wire {scene.wire}"
     elements += [panel(wire, "wire", radius=5), label(wire.right + 10, y + 12, words, "address")]
-    box = Box(x, top, size.machine, measure.machine_height(scene.router))
+    box = Box(x, top, size.machine, measure.box_height(scene.router))
     elements += [track([(wire.right, box.middle[1]), (box.x, box.middle[1])], _CABLE), *_machine(scene.router, box)]
     trunk, at = box.x + 16, box.bottom
     indent = 36.0
     for client in scene.clients:
-        below = Box(box.x + indent, at + APART, size.machine, measure.machine_height(client))
+        below = Box(box.x + indent, at + APART, size.machine, measure.box_height(client))
         elements += [_branch(trunk, box, below), *_machine(client, below)]
         at = below.bottom
     if scene.more_clients:

@@ -80,13 +80,8 @@ def pod_height(pod: PodBox) -> float:
     return PAD + ROW * (1 + max(1, len(pod.addresses)))
 
 
-def wiring_height(one: Interface) -> float:
-    """Return the height of an interface."""
-    return PAD + ROW * (1 + len(one.addresses))
-
-
-def machine_height(one: Machine) -> float:
-    """Return the height of the router or a client."""
+def box_height(one: Interface | Machine) -> float:
+    """Return the height of an interface, of the router or of a client."""
     return PAD + ROW * (1 + len(one.addresses))
 
 
@@ -97,7 +92,7 @@ def pods_height(node: NodeBox) -> float:
 
 def stack_height(node: NodeBox) -> float:
     """Return the height of a node's column of interfaces."""
-    return column(map(wiring_height, node.wiring))
+    return column(map(box_height, node.wiring))
 
 
 def node_height(node: NodeBox) -> float:
@@ -123,7 +118,7 @@ def nodes_height(scene: Scene) -> float:
 
 def machines_height(scene: Scene) -> float:
     """Return the height of the router with its clients."""
-    return column([*map(machine_height, (scene.router, *scene.clients)), *([FOLDED] if scene.more_clients else [])])
+    return column([*map(box_height, (scene.router, *scene.clients)), *([FOLDED] if scene.more_clients else [])])
 
 
 def folded_nodes(scene: Scene) -> str:
