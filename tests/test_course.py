@@ -362,6 +362,32 @@ def test_what_cannot_be_noted_ends_no_lab(
     assert ended == ["exercise"]
 
 
+@pytest.mark.parametrize("stands", [True, False], ids=["to be broken yet", "to be built yet"])
+def test_of_two_that_begin_in_the_same_moment_the_later_one_wins(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, stands: bool
+) -> None:
+    up: list[str] = []
+    second: list[Attempt] = []
+    at = courses.course(str(root))  # as both commands have read it
+
+    def build(made: scenes.Scene, *, lab: str, progress: Callable[..., None]) -> Any:
+        if made.exercise.name == "a":  # amid its building another command begins
+            up.extend([lab] if stands else [])
+            second.append(attempts.start(at, attempts.chosen(at, "b"), progress).attempt)
+            if stands:
+                raise KernelError(f"{lab} has ended")
+        up.append(lab)
+        return SimpleNamespace(name=lab, record=SimpleNamespace(name=lab, created=2.0))
+
+    monkeypatch.setattr(labs, "start", build)
+    monkeypatch.setattr(state, "standing", lambda: [SimpleNamespace(name=name, created=2.0) for name in up])
+    monkeypatch.setattr(session, "down", up.remove)
+    with pytest.raises(TopologyError, match="meanwhile another command began another exercise"):
+        attempts.start(at, attempts.chosen(at, "a"), no_progress)
+    assert [one.same(file.read().attempt) for one in second] == [True]
+    assert up == ["exercise-2"]
+
+
 @pytest.mark.parametrize("ask", [learner.check, learner.look])
 @pytest.mark.parametrize(
     ("error", "alive"),

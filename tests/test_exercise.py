@@ -100,7 +100,7 @@ def test_a_cluster_gives_the_addresses_of_its_places_and_of_variables_that_name_
 def test_a_lab_has_the_cells_of_what_it_has() -> None:
     inside = [
         "hairpin", "same-node", "remote-node", "from-node", "shares", "pod-to-pod", "pod-to-pod-remote", "node-to-pod",
-        "large", "udp", "udp-endpoint-change", "not-reachable",
+        "large", "udp", "udp-hairpin", "udp-endpoint-change", "not-reachable",
     ]  # fmt: skip
     assert names(load("clusterip")) == inside
     ports = ["nodeport-local", "nodeport-remote", "nodeport-loopback"]
@@ -261,19 +261,21 @@ def test_a_cell_that_is_left_out_is_not_tried() -> None:
     assert left == [name for name in names(cluster) if name != "udp"]
 
 
-def test_the_report_tells_what_is_wrong_and_with_which_fix_and_seed() -> None:
+def test_the_report_tells_what_is_wrong_with_which_fix_and_seed_and_the_time_on_the_wall() -> None:
     bad = CellSeen(name="hairpin", it="i", state="red", findings=((finding(holds=False),),))
     trials = (
-        Trial(stage="before", seed=1, took_s=1.0),
-        Trial(stage="broken", seed=1, took_s=1.0),
-        Trial(stage="wrong", seed=1, script="wrong/x.sh", took_s=1.0),
-        Trial(stage="solve", seed=2, script="solve/y.sh", wrong=("red: hairpin",), cells=(bad,), took_s=1.0),
-        Trial(stage="solve", seed=1, script="solve/z.sh", costs=("works, but",), took_s=1.0),
+        Trial(stage="before", seed=1, began_s=50.0, took_s=1.0),
+        Trial(stage="broken", seed=1, began_s=51.0, took_s=1.0),
+        Trial(stage="wrong", seed=1, script="wrong/x.sh", began_s=50.0, took_s=1.0),
+        Trial(
+            stage="solve", seed=2, script="solve/y.sh", wrong=("red: hairpin",), cells=(bad,), began_s=51.0, took_s=2.0
+        ),
+        Trial(stage="solve", seed=1, script="solve/z.sh", costs=("works, but",), began_s=50.5, took_s=2.0),
     )
     found = [Verified(exercise="small", trials=trials), Verified(exercise="big", not_tried="needs root")]
     assert report.text(found, 4.0).splitlines() == [
         "EXERCISE  BEFORE    BROKEN    WRONG FIXES  SOLUTIONS        TOOK",
-        "small     ✓ 1.0 s   ✓ 1.0 s   ✓ 1.0 s      ✗ 1 of 2 2.0 s  5.0 s",
+        "small     ✓ 1.0 s   ✓ 1.0 s   ✓ 1.0 s      ✗ 1 of 2 2.5 s  3.0 s",
         "big       left out  left out  left out     left out            -",
         "",
         "small, solve/y.sh, with seed 2",
@@ -290,3 +292,5 @@ def test_the_report_tells_what_is_wrong_and_with_which_fix_and_seed() -> None:
     ]
     told = report.data(found, 4.0)
     assert (told["holds"], told["exercises"][0]["trials"][3]["cells"][0]["name"]) == (False, "hairpin")
+    assert [one["took_s"] for one in told["exercises"]] == [3.0, 0.0]
+    assert report.text([Verified(exercise="true", trials=trials[:3])], 4.0).endswith("\n\n1 exercise proven, in 4.0 s")

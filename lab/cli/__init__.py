@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from invoke import Collection, Program
+from invoke import Collection, ParseError, Parser, Program
 
 import lab
 from lab.cli import (
@@ -54,7 +54,7 @@ namespace.add_collection(Collection("proxy", *proxy.every()))
 
 
 OR_ALL = "exercise.verify"
-"""The task whose argument may be left out, if --all is there."""
+"""The task whose argument may be left out: it says itself whether it can do without."""
 
 
 def main() -> NoReturn:
@@ -80,13 +80,22 @@ def _as_invoke_wants(words: Sequence[str]) -> list[str]:
 
     `exercise` alone is a task: invoke's own way, a default task of the collection, makes its list too wide to be read.
     --help goes before the task: behind it invoke takes it for an argument that is still missing. And no argument may be
-    missing that has no flag: one that --all stands for is empty.
+    missing that has no flag: one that may be left out is empty then.
     """
     if words[-1:] == ["exercise"] and not any(word in namespace.task_names or word in _ABOUT for word in words):
         return [*words[:-1], "exercise.resume"]
     first = next((number for number, word in enumerate(words) if word in namespace.task_names), len(words))
     if "--help" in words[first:]:
         return [*words[:first], "--help", words[first]]
-    if words[first : first + 1] == [OR_ALL] and "--all" in words[first:] and words[first + 1].startswith("-"):
+    if words[first : first + 1] == [OR_ALL] and not _ABOUT & set(words) and _lacks_an_argument(words[first:]):
         return [*words[: first + 1], "", *words[first + 1 :]]
     return list(words)
+
+
+def _lacks_an_argument(words: Sequence[str]) -> bool:
+    """Return whether invoke would refuse these words, from a task's name on, since an argument without a flag lacks."""
+    try:
+        Parser(contexts=namespace.to_contexts()).parse_argv(list(words))
+    except ParseError as error:
+        return error.context is not None and bool(error.context.missing_positional_args)
+    return False

@@ -43,14 +43,18 @@ def matrix(cluster: Cluster, *, sync: bool = True, now: Cluster | None = None) -
 
 def _inside(here: Ground, main: Front) -> Iterator[Cell]:
     """Yield what pods and nodes see of the main Service's ClusterIP."""
-    firsts = [main.on(node)[0] for node in here.nodes if main.on(node)]
-    it = "a pod reaches itself by its Service"
-    yield _cell("hairpin", it, (asked(it, one.pod, main, [one]) for one in firsts if not main.sticky))
+    yield _hairpin(here, main, "hairpin", "a pod reaches itself by its Service")
     yield from _any_pod(here, main) if main.sticky else _near_and_far(here, main)
     it = "a node reaches the Service itself"
     usable = ((node, main.usable(node)) for node in here.nodes)
     yield _cell("from-node", it, (asked(it, f"node/{node}", main, to) for node, to in usable if to))
     yield _shares(here, main)
+
+
+def _hairpin(here: Ground, front: Front, name: str, it: str) -> Cell:
+    """Return what the first pod of each node sees of itself by its Service, unless it may stay with another pod."""
+    firsts = [front.on(node)[0] for node in here.nodes if front.on(node)]
+    return _cell(name, it, (asked(it, one.pod, front, [one]) for one in firsts if not front.sticky))
 
 
 def _near_and_far(here: Ground, main: Front) -> Iterator[Cell]:
@@ -114,6 +118,7 @@ def _datagrams(here: Ground, *, sync: bool, now: Ground) -> Iterator[Cell]:
     it = "pods reach the UDP Service's pods, which see their addresses"
     usable = ((pod, front.usable(node, but=pod)) for node, pod in here.askers.items())
     yield _cell("udp", it, (asked(it, pod, front, to, keeps=here.kept(pod)) for pod, to in usable if to))
+    yield _hairpin(here, front, "udp-hairpin", "a pod reaches itself by its UDP Service")
     pods = tuple(end.pod for end in front.ends)
     asker = next((pod for node, pod in here.askers.items() if pod not in pods and front.usable(node) == front.ends), "")
     if not (sync and asker and len(pods) > 1) or front.sticky:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.model.exercise import Question
     from lab.model.finding import Finding
     from lab.model.journey import Journey
@@ -65,8 +67,9 @@ class Verdict:
 class Trial:
     """One proof of an exercise, in a lab of its own: what was tried, what is wrong with it, how long it took.
 
-    `script`: the fix that was tried. `seed`: what the variables were drawn with. `wrong`: "" if it is as the exercise
-    says; `cells`: those that tell why. `costs`: what the fix was found to cost.
+    `began_s`: when it began, in seconds of a clock that all trials share. `script`: the fix that was tried. `seed`:
+    what the variables were drawn with. `wrong`: "" if it is as the exercise says; `cells`: those that tell why.
+    `costs`: what the fix was found to cost.
     """
 
     stage: Stage
@@ -75,7 +78,14 @@ class Trial:
     wrong: tuple[str, ...] = ()
     cells: tuple[CellSeen, ...] = ()
     costs: tuple[str, ...] = ()
+    began_s: float = 0.0
     took_s: float = 0.0
+
+
+def span_s(trials: Sequence[Trial]) -> float:
+    """Return the seconds from the first trial's beginning to the last one's end; some stand side by side."""
+    ends = [one.began_s + one.took_s for one in trials]
+    return max(ends, default=0.0) - min((one.began_s for one in trials), default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,5 +104,5 @@ class Verified:
 
     @property
     def took_s(self) -> float:
-        """The seconds of all its trials, as if one came after the other."""
-        return sum(trial.took_s for trial in self.trials)
+        """The seconds from its first trial's beginning to its last one's end."""
+        return span_s(self.trials)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import words
+from lab.model.verdict import span_s
 from lab.report import findings
 from lab.report.table import PLAIN, Look, mark, paint, table
 
@@ -23,7 +24,10 @@ _MOST = 3  # cells of a failed trial that are shown in full
 
 
 def text(verified: Sequence[Verified], took_s: float, look: Look = PLAIN) -> str:
-    """Return the table, then what is wrong, then what fixes cost, and a line that sums up."""
+    """Return the table, then what is wrong, then what fixes cost, and a line that sums up.
+
+    The times are a clock's on the wall: labs that stood side by side took the time of one.
+    """
     rows = [[one.exercise, *(_cell(one, stage, look) for stage, _ in STAGES), _took(one)] for one in verified]
     parts = [table(rows, ["EXERCISE", *(title for _, title in STAGES), "TOOK"], look, right="TOOK")]
     parts += [part for one in verified for part in _failures(one, look)]
@@ -41,7 +45,7 @@ def _cell(one: Verified, stage: Stage, look: Look) -> str:
         return ""
     bad = sum(bool(trial.wrong) for trial in trials)
     told = f" {bad} of {len(trials)}" if bad else f" {len(trials)}" if len(trials) > 1 else ""
-    return f"{mark(not bad, look)}{told} {words.seconds(sum(trial.took_s for trial in trials))}"
+    return f"{mark(not bad, look)}{told} {words.seconds(span_s(trials))}"
 
 
 def _took(one: Verified) -> str:

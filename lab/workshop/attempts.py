@@ -7,10 +7,10 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab import words
-from lab.errors import HostError, TopologyError
+from lab.errors import HostError, LabError, TopologyError
 from lab.exercise import progress as events
 from lab.model.exercise import Exercise
 from lab.model.progress import Attempt, Progress
@@ -97,18 +97,29 @@ def start(at: Course, made: Scene, progress: Meter) -> Sitting:
         return resume(at, progress)
     file.change(lambda found: found)  # what cannot be noted is told before anything ends
     _end(at.progress.attempt)
+    other: list[Attempt | None] = []
+
+    def begin(found: Progress) -> Progress:
+        other.append(found.attempt)
+        return events.begun(found, _new(at, made, lab=_free(found.attempt)))
+
+    attempt = begun(replace(at, progress=file.change(begin)))
+    _end(*other)  # another command may have begun it since `at` was read: of two that begin, the later one wins
+    return _build(made, attempt, progress)
+
+
+def _new(at: Course, made: Scene, *, lab: str) -> Attempt:
+    """Return an attempt that begins now."""
     now = time.time()
-    attempt = Attempt(
+    return Attempt(
         exercise=made.exercise.name,
         folder=at.folder,
         place=place(made.exercise),
         seed=made.seed,
-        lab=_free(),
+        lab=lab,
         since=now,
         touched=now,
     )
-    file.change(lambda found: events.begun(found, attempt))
-    return _build(made, attempt, progress)
 
 
 def note(attempt: Attempt, event: Callable[[Progress], Progress]) -> Progress:
@@ -158,7 +169,7 @@ def reset(at: Course, progress: Meter) -> Sitting:
     made, attempt = scene(at), begun(at)
     note(attempt, lambda found: found)  # as above
     _end(attempt)
-    lab = _free()
+    lab = _free(attempt)
     found = note(attempt, lambda found: events.built(found, None, time.time(), lab=lab))
     assert found.attempt is not None  # noqa: S101 - it was noted just now
     return _build(made, found.attempt, progress)
@@ -166,7 +177,11 @@ def reset(at: Course, progress: Meter) -> Sitting:
 
 def _build(made: Scene, attempt: Attempt, progress: Meter) -> Sitting:
     """Build the lab of the attempt that was noted, and note that it stands; if it cannot be noted, the lab ends."""
-    standing = labs.start(made, lab=attempt.lab, progress=progress)
+    try:
+        standing = labs.start(made, lab=attempt.lab, progress=progress)
+    except LabError:
+        note(attempt, lambda found: found)  # that another command has ended it meanwhile is the better reason
+        raise
     try:
         after = note(attempt, lambda found: events.built(found, standing.record.created, time.time()))
     except BaseException:
@@ -193,10 +208,12 @@ def _record(attempt: Attempt) -> state.Record | None:
     return next((one for one in state.standing() if one.name == attempt.lab), None)
 
 
-def _free() -> str:
-    """Return a name that no lab has, nor one that is just ending."""
+def _free(present: Attempt | None) -> str:
+    """Return a name that no lab has, nor one that is just ending, nor one that another command may be building."""
     taken = {record.name for record in state.standing()}  # removes what is left of those that are gone
     with suppress(FileNotFoundError):
         taken |= set(os.listdir(state.root()))
+    if present is not None and present.built is None:
+        taken.add(present.lab)
     names = (LAB, *(f"{LAB}-{number}" for number in range(2, 3 + len(taken))))
     return next(name for name in names if name not in taken)

@@ -106,7 +106,8 @@ def _shown(exercise: Exercise, found: Verified) -> Verified:
 def _try(work: _Work, lab: str) -> tuple[Trial, ...]:
     """Build a lab, and try in it what it is for."""
     begun = time.perf_counter()
-    blank = Trial(stage=work.stage, seed=work.seed, script=work.script.name if work.script else "")
+    script = work.script.name if work.script else ""
+    blank = Trial(stage=work.stage, seed=work.seed, script=script, began_s=begun)
     try:
         made = scenes.scene(work.exercise, work.seed)
         with labs.passing(made, lab=lab) as standing:
@@ -138,12 +139,12 @@ def _green(verdict: Verdict, blank: Trial) -> Trial:
 
 def _before_and_after(made: Scene, standing: Standing, begun: float) -> tuple[Trial, ...]:
     """Judge the healthy lab, break it, and judge that it is broken as the exercise announces."""
-    before = _green(labs.look(made, standing, silently), Trial(stage="before", seed=made.seed))
+    before = _green(labs.look(made, standing, silently), Trial(stage="before", seed=made.seed, began_s=begun))
     lost = labs.costs(made, standing)
     wrong = (*before.wrong, *(f"a cost that the healthy lab has already: {says}" for says in lost))
     middle = time.perf_counter()
     before = replace(before, wrong=wrong, took_s=middle - begun)
-    after = Trial(stage="broken", seed=made.seed)
+    after = Trial(stage="broken", seed=made.seed, began_s=middle)
     try:
         labs.breaking(made, standing)
         verdict = labs.look(made, standing, silently)

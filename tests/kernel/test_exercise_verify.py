@@ -159,13 +159,18 @@ def test_no_lab_of_a_proof_stays(proven: dict[str, Any]) -> None:
 
 
 def test_an_exercise_of_ours_is_proven_by_its_name(invoke: Invoke) -> None:
-    printed = ok(invoke("exercise.verify", "ip-forward-off"))
-    assert printed.splitlines()[-1].startswith("1 exercise proven, in ")
+    told = json.loads(ok(invoke("exercise.verify", "ip-forward-off", "--json")))
+    ((one,), took_s) = told["exercises"], told["took_s"]
+    assert one["holds"]
+    assert max(trial["took_s"] for trial in one["trials"]) < one["took_s"] < took_s  # of labs that stood side by side
 
 
 def test_what_cannot_be_proven_is_refused(invoke: Invoke, tmp_path: Path) -> None:
     assert invoke("exercise.verify", "ip-forward-of").stderr.startswith("error: there is no exercise 'ip-forward-of';")
-    assert "expected an exercise's name, or --all" in invoke("exercise.verify", "ip-forward-off", "--all").stderr
+    for words in ([], ["--json"], ["ip-forward-off", "--all"]):
+        done = invoke("exercise.verify", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "error: expected an exercise's name, or --all\n  hint: invoke exercise.verify --all\n"
     write(tmp_path, ticket=None)
     done = invoke("exercise.verify", "small", "--folder", str(tmp_path))
     assert done.returncode == 2
