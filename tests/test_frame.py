@@ -76,6 +76,10 @@ SOLICITS = bytes([135, 0, 0, 0]) + bytes(4) + ip_address("fd00::1").packed
         ),
         (ethernet(0x88CC, b"abc"), "ethertype 0x88cc 3 bytes"),
         (ethernet(0x0800, b"\x45"), "frame 15 bytes, cut short"),
+        (ethernet(0x0800, ipv4(132, b"a")), f"client-a {A} -> svc/web {B} sctp 1 byte"),
+        (ethernet(0x0800, ipv4(17, udp(b"a"))), f"client-a {A}:40000 -> svc/web {B}:53 udp 1 byte"),
+        (ethernet(0x88CC, b"a"), "ethertype 0x88cc 1 byte"),
+        (b"a", "frame 1 byte, cut short"),
         (b"", "frame 0 bytes, cut short"),
     ],
 )

@@ -136,6 +136,39 @@ STORIES = {
         "port-changed", BACK, "", ["request tcp [S] delivered web-2", "reply tcp [S.] delivered client-a"],
     ),
     "fault-rp-filter": ("lost", "", "", ["request tcp [S] lost node-2"]),
+    "fault-notrack": ("untracked lost", "", "", ["request tcp [S] lost router"]),
+    **dict.fromkeys(
+        ["fault-redirect-iptables-nft", "fault-redirect-nft"],
+        ("dnat", BACK, "", ["request tcp [S] delivered node-1", "reply tcp [R.] delivered client-a"]),
+    ),
+    "fault-queue": ("choose dnat act lost", "", "web-1", ["request tcp [S] lost node-1"]),
+    "snat-and-more": (
+        f"{TO_SERVICE} act snat", f"{BACK} {BACK}", "web-2",
+        ["request tcp [S] delivered web-2", "reply tcp [S.] delivered client-a"],
+    ),
+    **dict.fromkeys(
+        ["fault-no-way-back", "fault-no-neighbour-back"],
+        ("", "lost", "", ["request tcp [S] delivered web-2", "reply tcp lost web-2"]),
+    ),
+    "fault-address-gone": ("lost", "", "", ["request tcp [S] lost web-2"]),
+    **dict.fromkeys(
+        ["fault-address-gone-neigh", "fault-wrong-mac", "fault-port-down", "fault-rp-filter-route"],
+        ("lost", "", "", ["request tcp [S] lost node-2"]),
+    ),
+    "fault-wrong-mac-back": (  # the bridge sends what it does not know out of every port, this one too: hairpin is on
+        "", "hairpin lost", "", ["request tcp [S] delivered web-2", "reply tcp [S.] lost node-2"],
+    ),
+    **dict.fromkeys(["fault-asker-down", "fault-no-ipv6"], ("lost", "", "", ["request tcp [S] lost client-a"])),
+    "fault-blackhole": ("lost", "", "", ["request tcp [S] lost router"]),
+    "fault-rule-prohibit": (
+        "", "", "", ["request tcp [S] refused node-1", "refusal icmp prohibited delivered client-a"],
+    ),
+    "fault-unreachable": (
+        "", "", "", ["request tcp [S] refused node-1", "refusal icmp host unreachable delivered client-a"],
+    ),
+    "unspecified": (
+        "", "", "", ["request tcp [S] delivered client-a", "reply tcp [R.] delivered client-a"],
+    ),
     "reply-dropped-by-both-iptables": (
         "", "drop", "", ["request tcp [S] delivered web-2", "reply tcp [S.] dropped node-2"],
     ),
@@ -187,7 +220,7 @@ def test_what_conntrack_has_translated_has_a_moment_and_what_is_inferred_says_so
     for flow in told.flows:
         if told.reply.answered:
             assert "dnat" in told.moments or not flow.dnat
-            assert {"masquerade", "port-changed"} & set(told.moments) or not flow.snat
+            assert {"masquerade", "snat", "port-changed"} & set(told.moments) or not flow.snat
     for step in told.steps:
         if {"lost", "reply-translated", "port-changed"} & set(step.moments):
             assert (step.observed, bool(step.text)) == (False, True)
@@ -325,11 +358,28 @@ def test_where_the_source_is_the_nodes_own_only_the_rules_that_it_met_tell_wheth
         ("fault-bridge-nf-off", "net.bridge.bridge-nf-call-iptables is 0 on node-1"),
         ("fault-forward-off", "net.ipv4.ip_forward is 0"),
         ("fault-neigh", "nobody answered who has 192.168.0.77"),
-        ("fault-no-route-pod", "client-a has no route (ENETUNREACH) for 10.244.2.2"),
+        ("fault-no-route-pod", "client-a has no route for 10.244.2.2, asked afterwards"),
         ("fault-rp-filter", "TcpExt.IPReversePathFilter of node-2 rose"),
         ("fault-neigh-pod", "no packet was sent: nobody answered who has 10.244.1.99"),
         ("fault-netdev-drop", "came in by veth-client-a, and was not seen in PREROUTING; what is before that is not"),
         ("fault-hairpin-no-masquerade", "it came from outside with web-1's own address 10.244.1.2 as its source"),
+        (
+            "fault-no-way-back",
+            "no packet was sent: web-2 has the route 'blackhole default' for 10.244.1.3, asked after",
+        ),
+        ("fault-no-neighbour-back", "no packet was sent: nobody answered who has 10.244.2.77"),
+        ("fault-address-gone", "web-2 does not have the address 10.244.2.2 any more, asked afterwards"),
+        ("fault-address-gone-neigh", "nobody answered who has 10.244.2.2: web-2 does not have this address any more"),
+        (
+            "fault-wrong-mac",
+            "it was sent to MAC 02:00:00:00:00:99, which is not web-2's (0a:58:0a:f4:02:02); node-2 has",
+        ),
+        ("fault-wrong-mac", "in its neighbour table: 10.244.2.2 dev cbr0 PERMANENT"),
+        ("fault-wrong-mac-back", "it was sent to MAC 02:00:00:00:00:99, which is not node-2's (0a:58:0a:f4:02:01)"),
+        ("fault-port-down", "veth-web-2 of node-2 is administratively down"),
+        ("fault-asker-down", "client-a has no route for 10.244.2.2, asked afterwards: its eth0 is down"),
+        ("fault-blackhole", "router has the route 'blackhole default' for 10.96.0.10, asked afterwards"),
+        ("fault-no-ipv6", "client-a has no IPv6 address to send from: net.ipv6.conf.all.disable_ipv6 is 1"),
     ],
 )
 def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, why: str) -> None:
@@ -343,7 +393,8 @@ def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, wh
         ("no-endpoints-reject-iptables-nft", "rule 2 of filter KUBE-SERVICES refuses it (default/empty:http has no"),
         ("no-endpoints-reject-nft", "rule 1 of kube-proxy reject-chain refuses it (default/empty:http)"),
         ("loadbalancer-stranger-drop-iptables-nft", "rule 1 of filter KUBE-PROXY-FIREWALL drops it"),
-        ("fault-no-route", "it answered icmp host unreachable; node-1 has a route of the kind unreachable"),
+        ("fault-unreachable", "it answered icmp host unreachable, probably because node-1 has the route 'unreachable"),
+        ("fault-rule-prohibit", "from 10.244.1.3 to 10.244.2.2 by cbr0 (prohibit), asked afterwards"),
         ("reply-dropped-by-both-iptables", "rule 1 of iptables-nft's filter FORWARD drops it"),
         ("fault-data-drop", "rule 1 of filter FORWARD drops it"),
     ],
@@ -351,6 +402,38 @@ def test_a_loss_is_explained_and_the_reason_is_said_to_be_inferred(name: str, wh
 def test_an_end_by_a_rule_or_with_an_answer_names_it_and_is_observed(name: str, why: str) -> None:
     end = next(leg.end for leg in journey(name).legs if leg.end.kind != "delivered")
     assert (why in end.why, end.observed) == (True, True)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "fault" in name])
+def test_what_is_behind_an_answer_that_was_seen_is_said_to_be_probable(name: str) -> None:
+    for leg in journey(name).legs:
+        if leg.end.observed and "asked afterwards" in leg.end.why:
+            assert ", probably because " in leg.end.why
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fault-blackhole", "10.96.0.10: blackhole default"),
+        ("fault-unreachable", "10.244.2.2: unreachable 10.244.2.2"),
+        ("fault-rp-filter-route", "takes no packet from 10.244.1.3 to 10.244.2.2 by eth0"),
+    ],
+)
+def test_why_routing_had_no_way_is_said_once_at_the_end(name: str, text: str) -> None:
+    step = [step for step in journey(name).legs[0].steps if step.kind == "route"][-1]
+    assert (step.text, step.matters, step.observed) == (text, False, False)
+
+
+def test_who_asks_0_0_0_0_asks_itself_and_takes_the_answer_of_loopback() -> None:
+    end = journey("unspecified").legs[1].end
+    assert (end.kind, end.why, end.observed) == ("delivered", "came to lo of client-a", True)
+
+
+@pytest.mark.parametrize("name", ["fault-no-way-back", "fault-wrong-mac-back"])
+def test_where_nothing_or_not_all_came_back_the_way_back_is_asked_for(name: str) -> None:
+    back = RouteQuestion(netns="web-2", destination=ip_address("10.244.1.3"), source=ip_address("10.244.2.2"))
+    assert back in questions(recorded(name))
+    assert back not in questions(recorded("clusterip-other-node-nft"))
 
 
 def test_rules_of_both_kinds_of_iptables_are_told_apart() -> None:

@@ -75,6 +75,13 @@ def test_whatever_is_missing_no_step_claims_to_have_seen_what_was_not(fragment: 
         assert times == sorted(times)
 
 
+def test_a_machine_to_which_a_refusal_came_did_not_send_it() -> None:
+    evidence = recorded("fault-no-route")
+    seen = [one for one in evidence.taps if one.netns == "client-a" or one.time_ns > evidence.taps[5].time_ns]
+    (end,) = [leg.end for leg in assemble(replace(evidence, taps=tuple(seen), events=(), links=(), routes=())).legs[:1]]
+    assert (end.kind, end.node, end.observed) == ("lost", "client-a", False)
+
+
 def test_which_packet_a_reset_answers_is_inferred() -> None:
     evidence = recorded("fault-bridge-nf-off")
     taps = replace(evidence, events=(), listings=(), links=(), routes=(), flows=(), names={}, sysctls={})

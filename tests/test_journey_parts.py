@@ -13,7 +13,7 @@ from lab.journey import assemble, deeds
 from lab.journey.order import ordered
 from lab.journey.passes import runs
 from lab.journey.rules import Book, Found
-from lab.journey.sight import Pass, Places
+from lab.journey.sight import Pass, Places, carried
 from lab.model.flow import Tuple
 from lab.model.packet import Packet
 from lab.model.trace import Event, Evidence, Listing, Tap
@@ -221,13 +221,15 @@ def test_a_packet_larger_than_the_tunnel_is_said_to_be() -> None:
     assert journey.legs[-1].end.why == "it has 1500 bytes, and eth0 takes 1450"
 
 
-def cut_at_node_1(**of_eth0: Any) -> Evidence:
+def cut_at_node_1(name: str = "clusterip-other-node-nft", **of_eth0: Any) -> Evidence:
     """Return evidence of a packet that left node-1 and came nowhere; `of_eth0`: what node-2's interface was like."""
-    evidence = recorded("clusterip-other-node-nft")
+    evidence = recorded(name)
     asks = {one.id for one in evidence.events if one.packet is not None and "[S]" in one.packet.info}
     return replace(
         evidence,
-        taps=tuple(tap for tap in evidence.taps if tap.netns in ("client-a", "node-1") and "[S]" in tap.packet.info),
+        taps=tuple(
+            tap for tap in evidence.taps if tap.netns in ("client-a", "node-1") and "[S]" in carried(tap.packet).info
+        ),
         events=tuple(one for one in evidence.events if one.netns == "node-1" and one.id in asks),
         links=tuple(
             replace(link, **of_eth0) if (link.netns, link.name) == ("node-2", "eth0") else link
@@ -241,7 +243,8 @@ def cut_at_node_1(**of_eth0: Any) -> Evidence:
     ("of_eth0", "why"),
     [
         ({}, "it left by eth0, and nobody who was looked at got it; no rule was seen to drop it"),
-        ({"up": False}, "eth0 of node-2 is down, or has no carrier"),
+        ({"up": False}, "eth0 of node-2 has no carrier"),
+        ({"up": False, "enabled": False}, "eth0 of node-2 is administratively down"),
         ({"mtu": 30}, "it has 40 bytes, and eth0 of node-2 takes 30"),
     ],
 )
@@ -250,6 +253,65 @@ def test_the_next_machines_link_may_be_why_a_packet_came_nowhere(of_eth0: dict[s
     sized = tuple(replace(tap, packet=replace(tap.packet, info="[S] 0 bytes")) for tap in evidence.taps)
     end = assemble(replace(evidence, taps=sized)).legs[0].end
     assert (end.kind, end.node, end.why) == ("lost", "node-1", why)
+
+
+def test_the_link_of_the_other_end_of_a_tunnel_may_be_why_a_packet_came_nowhere() -> None:
+    end = assemble(cut_at_node_1("vxlan-other-node-iptables-nft", up=False, enabled=False)).legs[0].end
+    assert end.why == "eth0 of node-2 is administratively down"
+
+
+def test_what_came_to_a_machine_in_a_tunnel_may_not_come_out_of_it_because_that_is_down() -> None:
+    evidence = recorded("vxlan-other-node-iptables-nft")
+    cut = cut_at_node_1("vxlan-other-node-iptables-nft")
+    came = (tap for tap in evidence.taps if (tap.netns, tap.interface, tap.direction) == ("node-2", "eth0", "in"))
+    cut = replace(cut, taps=(*cut.taps, next(tap for tap in came if "[S]" in carried(tap.packet).info)))
+    assert "its carrier's way is not traced" in assemble(cut).legs[0].end.why
+    down = tuple(replace(one, up=False, enabled=False) if one.kind == "vxlan" else one for one in cut.links)
+    assert assemble(replace(cut, links=down)).legs[0].end.why == "flannel.1 of node-2 is administratively down"
+
+
+@pytest.mark.parametrize(
+    ("change", "also"),
+    [
+        ({}, ": its eth0 is down"),
+        ({"kind": "sit"}, ""),  # every namespace has one, which nobody uses
+        ({"master": "cbr0"}, ""),
+        ({"enabled": True}, ""),
+    ],
+)
+def test_with_a_link_that_was_set_down_its_routes_are_gone(change: dict[str, Any], also: str) -> None:
+    evidence = recorded("fault-asker-down")
+    links = tuple(
+        replace(one, **change) if (one.netns, one.name) == ("client-a", "eth0") else one for one in evidence.links
+    )
+    why = "no packet was sent: client-a has no route for 10.244.2.2, asked afterwards"
+    assert assemble(replace(evidence, links=links)).legs[0].end.why == why + also
+
+
+def test_which_end_of_a_link_is_down_is_told_and_no_other_port_is_blamed() -> None:
+    evidence = recorded("fault-port-down")
+    up = {one.name: one for one in evidence.links if one.netns == "node-2"}
+    other = replace(up["veth-web-2"], name="veth-other", number=99, peer=98)
+    assert (
+        assemble(replace(evidence, links=(other, *evidence.links))).legs[0].end.why.startswith("veth-web-2 of node-2")
+    )
+    there = [replace(one, enabled=False, up=False) if one.netns == "web-2" else one for one in evidence.links]
+    near = [replace(one, enabled=True) if one.name == "veth-web-2" else one for one in there]
+    assert assemble(replace(evidence, links=tuple(near))).legs[0].end.why == "eth0 of web-2 is administratively down"
+    fine = [replace(one, enabled=True, up=True) if one.name != "lo" else one for one in evidence.links]
+    end = assemble(replace(evidence, links=(other, *fine))).legs[0].end
+    assert "no rule was seen to drop it" in end.why
+
+
+@pytest.mark.parametrize("taker", ["web-2", "node-1", "nobody"])
+def test_a_frame_that_is_addressed_to_a_machine_that_may_have_it_is_not_called_wrong(taker: str) -> None:
+    evidence = recorded("fault-wrong-mac")
+    links = list(evidence.links)
+    at = next(at for at, one in enumerate(links) if one.netns in (taker, "router") and one.name == "lo")
+    if taker != "nobody":
+        links[at] = replace(links[at], mac="02:00:00:00:00:99")
+    why = assemble(replace(evidence, links=tuple(links))).legs[0].end.why
+    assert ("it was sent to MAC" in why) == (taker != "web-2")
 
 
 @pytest.mark.parametrize(("sysctl", "kind"), [("0", "lost"), ("1", "delivered")])

@@ -21,6 +21,7 @@ from lab.model.lab import Mode
 from lab.parse import iptables_save
 from lab.picture import chains
 from lab.picture.chains import Forest
+from lab.picture.chains.letters import said
 from lab.picture.chains.scene import Card, Row
 from lab.proxy import installed
 from lab.report.table import Look
@@ -174,6 +175,22 @@ def test_each_row_has_its_count_and_each_endpoint_its_share_of_all() -> None:
     }
     assert re.search(r"^ +3 +└─ the rest: 1/4$", chains.text(found).replace("│", " "), re.MULTILINE)
     assert 'x_tree_0_1 ==>|"10.96.0.10:80/tcp · 6 packets"| x_tree_0_2' in chains.mermaid(found)
+
+
+@pytest.mark.parametrize("name", ["clusterip", "ipv6"])
+def test_what_the_rule_for_other_sources_asks_is_drawn_whole_beside_its_count(name: str) -> None:
+    found = graph.chains(cluster(name, "iptables"), "web")
+    counted = tuple(
+        replace(one, cards=tuple(replace(card, rows=tuple(_counted(row) for row in card.rows)) for card in one.cards))
+        for one in found
+    )
+    (asked,) = [said(row) for row in rows(counted, "KUBE-SVC") if row.deed == "mark"]
+    assert asked.startswith("not from ")
+    assert asked in words(chains.svg(counted))
+
+
+def _counted(row: Row) -> Row:
+    return replace(row, packets=1_234_567, octets=74_074_020)
 
 
 def test_lines_that_nothing_came_by_are_told_apart() -> None:

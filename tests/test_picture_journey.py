@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.journey import assemble
 from lab.model.journey import End, Journey, Leg
 from lab.picture.journey import html, svg
-from lab.picture.journey.layout import TALL
+from lab.picture.journey.layout import TALL, cards
 from lab.picture.journey.stations import stations
 from lab.picture.svg import Box
-from lab.report.journey_sentence import MOMENTS
+from lab.report.journey import text
+from lab.report.journey_sentence import MOMENTS, sentence
 from tests.journeys import (
     EVERY,
     NAMES,
@@ -36,6 +38,8 @@ from tests.journeys import (
     way,
 )
 from tests.pictures import SVG, faults, things
+from tests.recorded import NAMES as RECORDED
+from tests.recorded import recorded
 
 
 def from_a_node() -> Journey:
@@ -151,6 +155,15 @@ def test_no_line_runs_through_words(name: str) -> None:
     assert crossed == []
 
 
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_is_no_interface_stands_inside_its_machine(name: str) -> None:
+    _, drawn = cards(assemble(recorded(name)))
+    for card in drawn:
+        for box in (one.box for one in card.placed if one.cell.kind != "tap"):
+            assert card.box.y < box.y
+            assert box.bottom < card.box.bottom
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_line_goes_around_the_hooks_that_its_packet_did_not_come_to(name: str) -> None:
     root = ET.fromstring(svg(ALL[name]()))
@@ -236,7 +249,25 @@ def test_of_a_packet_that_goes_round_in_circles_the_first_and_the_last_round_are
     assert names == ["client", "router", "node-1", "and so on", "router", "node-1"]
     said = words_of(svg(in_circles()))
     assert "28 rounds" in said
-    assert "by router and node-1" in said
+    assert "28 more rounds by router and node-1" in " ".join(said)
+
+
+@pytest.mark.parametrize("passed", [0, 1])
+def test_the_picture_counts_the_rounds_of_a_packet_as_the_text_does(passed: int) -> None:
+    whole = in_circles()
+    (leg,) = whole.legs
+    first = replace(leg.steps[2], moments=("dnat",))  # so the router's first stay is not like its others
+    changed = replace(leg, steps=(*leg.steps[:2], first, *leg.steps[3:])) if passed else leg
+    journey = replace(whole, legs=(changed,))
+    more = 28 - passed
+    assert f"... {more} more rounds between " in text(journey)
+    assert f" sent it to each other {more + 2} times; " in sentence(journey)
+    assert f"{more} rounds" in words_of(svg(journey))
+
+
+def test_the_line_to_the_same_place_again_is_explained_where_there_is_one() -> None:
+    assert "the same place again" in words_of(svg(in_circles()))
+    assert "the same place again" not in words_of(svg(clusterip()))
 
 
 def test_a_reply_that_takes_another_way_goes_around_the_node_that_it_missed() -> None:

@@ -52,6 +52,16 @@ def test_a_text_is_cut_where_its_room_ends() -> None:
     assert svg.width(cut, "name") <= wide - 1
 
 
+def test_a_text_that_is_clipped_keeps_whole_words_so_that_no_number_becomes_another() -> None:
+    text = "not from 10.244.0.0/16, 10.96.0.10:80/tcp"
+    wide = svg.width(text, "note")
+    assert svg.clipped(text, "note", wide) == text
+    assert svg.clipped(text, "note", wide - 1) == "not from 10.244.0.0/16, …"
+    for room in range(int(wide)):
+        cut = svg.clipped(text, "note", room)
+        assert svg.width(cut, "note") <= max(room, svg.width("…", "note"))
+
+
 # Measured in a browser, in thousandths of the size: CanvasRenderingContext2D.measureText with DejaVu's fonts.
 @pytest.mark.parametrize(
     ("text", "style", "measured"),

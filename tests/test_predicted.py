@@ -387,3 +387,18 @@ def test_the_data_have_both_sides_of_each_rule() -> None:
     assert dnat["predicted"] == dnat["observed"] | {"why": dnat["predicted"]["why"]}
     assert (dnat["hook"], dnat["table"], dnat["reached"], dnat["difference"]) == ("PREROUTING", "nat", True, "")
     assert visit["end"]["difference"] == ""
+
+
+def test_where_a_packet_was_lost_before_a_rule_that_nobody_knows_the_way_that_tells_its_end_is_shown() -> None:
+    text = (
+        "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m statistic --mode random --probability 0.5 -j NOBODYKNOWS\n"
+        "-A FORWARD -j ACCEPT\nCOMMIT\n"
+    )
+    tables = tuple(replace(table, family="ip") for table in saved_rules.read(text, "rules of node-1")[0])
+    ways = explain(tables, ASKS, HERE, every=True).ways
+    assert [way.fate.kind for way in ways] == ["unknown", "accept"]
+    whole = told(ways[1], End(kind="lost", node="node-1", why="nobody knows"))
+    steps = [step for step in whole.steps if step.hook is None]
+    found = compared(altered(whole, lambda _: [*steps, replace(steps[0], kind="hook", hook="PREROUTING")]), tables)
+    (visit,) = found.visits
+    assert (visit.predicted.startswith("sent on"), visit.unknown, found.agrees) == (True, "", True)

@@ -264,6 +264,25 @@ def test_flows_keep_to_their_lines_when_the_names_are_too_long_for_the_width() -
     assert len(flows.text(FLOWS[:1], NAMES).splitlines()) == 1 + 2 + 2
 
 
+def test_the_reply_of_a_flow_stands_under_its_request_where_there_is_no_room_beside_it() -> None:
+    ends = [ip_address(f"fd00:10:244:1::{number}") for number in range(1, 5)]
+    flow = replace(
+        FLOWS[0],
+        original=way("fd00:10:244:1::1:50984 fd00:10:244:1::2:8080"),
+        reply=way("fd00:10:244:1::3:18080 fd00:10:244:1::4:50984"),
+    )
+    names = dict(zip(ends, ("client-a", "svc/web", "web-2", "node-1"), strict=True))
+    _, *lines = flows.text([flow], names, Look(width=80)).splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["REQUEST", "REPLY"]
+    assert [line[7:].split("  ")[0].split()[-1] for line in lines[2:]] == [
+        "[fd00:10:244:1::1]:50984",
+        "[fd00:10:244:1::2]:8080",
+        "[fd00:10:244:1::3]:18080",
+        "[fd00:10:244:1::4]:50984",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("width", [0, 1, 10, 60, 300])
 def test_any_width_of_terminal_will_do(width: int) -> None:
     shown = Look(width=width)

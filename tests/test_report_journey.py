@@ -15,6 +15,7 @@ import pytest
 
 from lab.journey import assemble
 from lab.model.journey import End, Journey, Leg
+from lab.model.request import Reply
 from lab.report import journey_document, journey_json
 from lab.report.journey import text
 from lab.report.journey_sentence import outcome, sentence
@@ -46,7 +47,7 @@ CASES = {
     "hairpin-all.txt": (EVERY["hairpin"], {"every": True}, Look()),
     "nodeport-80.txt": (EVERY["nodeport"], {}, Look(width=80)),
     "nodeport-ipv6-80.txt": (six(EVERY["nodeport"]), {}, Look(width=80)),
-    "clusterip-no-reply.txt": (EVERY["clusterip"], {"reply": False}, Look()),
+    "clusterip-no-reply.txt": (EVERY["clusterip"].one_way(), {}, Look()),
     "port-changed.txt": (assemble(recorded("port-changed")), {}, Look()),
     "reject-ascii.txt": (EVERY["reject"], {}, Look(unicode=False)),
 }
@@ -83,10 +84,7 @@ def test_of_a_packet_that_goes_round_in_circles_two_rounds_are_told_and_all_of_t
 @pytest.mark.parametrize("name", EVERY)
 def test_a_story_fits_its_width_with_addresses_of_either_family(name: str, width: int, *, every: bool) -> None:
     for journey in (EVERY[name], six(EVERY[name])):
-        story = text(journey, Look(width=width), every=every).partition("\nCONNTRACK")[
-            0
-        ]  # its table has limits of its own
-        lines = story.split("\n")
+        lines = text(journey, Look(width=width), every=every).split("\n")
         assert max(map(len, lines)) <= width
         assert all(line == line.rstrip() for line in lines)
 
@@ -159,10 +157,19 @@ def test_hooks_in_which_nothing_happened_are_one_line() -> None:
 
 
 def test_without_reply_only_the_requests_way_is_told() -> None:
-    whole, request = text(EVERY["clusterip"]), text(EVERY["clusterip"], reply=False)
+    whole, request = text(EVERY["clusterip"]), text(EVERY["clusterip"].one_way())
     assert "\nREPLY  tcp [S.]\n" in whole
     assert "REPLY" not in request.partition("CONNTRACK")[0]
     assert request.split("\n\n")[-1] == whole.split("\n\n")[-1]
+
+
+def test_an_error_without_a_word_of_its_own_is_told_in_those_of_the_system() -> None:
+    journey = replace(EVERY["drop"], reply=Reply(error="eaddrnotavail", latency_s=0.0004))
+    *_, got, story = text(journey, Look(width=1000)).split("\n\n")
+    assert got == "client-a got no answer: Cannot assign requested address (EADDRNOTAVAIL) after 0.4 ms"
+    assert story.endswith("; client-a was told: Cannot assign requested address (EADDRNOTAVAIL) after 0.4 ms.")
+    odd = replace(journey, reply=Reply(error="errno-999", latency_s=0.0004))
+    assert "got no answer: errno-999 after" in text(odd)
 
 
 def test_what_is_inferred_is_marked_and_the_mark_is_explained_once() -> None:
@@ -302,6 +309,7 @@ def test_a_journey_is_one_sentence(name: str) -> None:
         ("fault-no-rules", "client-a asked web:80; no rule translated it; router probably lost it: router has"),
         ("udp-old-entry", "node-1 rewrote the destination (by an entry of conntrack: no rule was seen to), did not"),
         ("fault-neigh-pod", "client-a asked 10.244.1.99:80; no packet was sent: nobody answered who has 10.244.1.99;"),
+        ("fault-no-way-back", "; probably no packet was sent: web-2 has the route 'blackhole default' for 10.244.1.3,"),
         ("fault-hairpin-no-masquerade", "sent it back to where it came from; web-1 itself probably lost it: it came"),
     ],
 )
@@ -378,7 +386,7 @@ LATER = Leg(
             "; a later packet (tcp [P.] 1460 bytes) was lost on node-1: longer than the MTU of eth0; client-a gave up",
         ),
         (_with_reply(EVERY["reject"], error="unreachable"), "; client-a was told that there is no way after 0.4 ms."),
-        (_with_reply(EVERY["reject"], error="eacces"), "; client-a got eacces after 0.4 ms."),
+        (_with_reply(EVERY["reject"], error="eacces"), "; client-a was told: Permission denied (EACCES) after 0.4 ms."),
     ],
 )
 def test_a_sentence_reads_well_whatever_happened(journey: Journey, expected: str) -> None:

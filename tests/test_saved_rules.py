@@ -221,14 +221,14 @@ NFT: list[tuple[str, list[Statement]]] = [
     ('{"xt": {"type": "match", "name": "comment"}}', [Note('xt match "comment"')]),
     ('{"xt": {"type": "target", "name": "CT"}}', [Unknown('xt target "CT"', match=False)]),
     ('{"xt": null}', [Unknown('{"xt": null}', match=False)]),
-    ('{"notrack": null}', [Unknown('{"notrack": null}', match=False)]),
+    ('{"notrack": null}', [Unknown("notrack", match=False)]),
     ('{"log": {"prefix": "a "}}', [Note('log prefix "a "')]),
     ('{"flow": {"op": "add", "flowtable": "@f"}}', [Note('{"flow": {"op": "add", "flowtable": "@f"}}')]),
     (
         '{"mangle": {"key": {"ct": {"key": "mark"}}, "value": {"|": [{"meta": {"key": "mark"}}, 1]}}}',
         [Mark("ct mark set meta mark | 0x00000001", keep=0, flip=1, of="ct mark", mix=0xFFFF_FFFE)],
     ),
-    ('{"snat": {"addr": "10.0.0.1"}}', [Masquerade('{"snat": {"addr": "10.0.0.1"}}', ip_address("10.0.0.1"))]),
+    ('{"snat": {"addr": "10.0.0.1"}}', [Masquerade("snat to 10.0.0.1", ip_address("10.0.0.1"))]),
     (
         '{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s", "stmt": [1]}}',
         [Unknown("add @s { ip saddr }", match=True)],

@@ -201,7 +201,7 @@ def test_the_protocol_chooses_among_the_ports() -> None:
     assert to("dns.kube-system", protocol="udp").port == 53
     assert to("pod/web-1", protocol="udp").port == 53
     assert refusal("svc/web", protocol="udp") == (
-        "svc/web declares no udp port: it has 80/tcp; expected one to be said, as in svc/web:80"
+        "svc/web declares no udp port, but 80/tcp; expected to be asked by tcp (no --udp)"
     )
 
 

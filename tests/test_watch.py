@@ -1,10 +1,15 @@
-"""What is watched, without a lab: events put together for each packet, and told in lines and in JSON."""
+"""What is watched, without a lab: events put together for each packet, and told in lines and in JSON.
+
+`python -m tests.test_watch` writes the goldens.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +22,9 @@ from lab.model.trace import Event, Listing
 from lab.model.watch import FlowChange, Hit, Loss, RuleHits, Seen
 from lab.report import watch as report
 from lab.report.table import Look
-from tests.journeys import NAMES, way
+from tests.journeys import NAMES, SEP_2, SVC, way
 
+WIDE = Look(width=1000)
 BEGAN_NS = 1_795_437_124_912_442_000
 ASKS = "10.244.1.3:40212 10.96.0.10:80"
 FLOW = Flow(
@@ -272,12 +278,53 @@ def change(kind: Any, **more: Any) -> FlowChange:
     ],
 )
 def test_a_line_tells_when_where_and_what(seen: Seen, text: str) -> None:
-    assert report.line(seen, NAMES, width=8) == f"12:32:04.912442 node-1   {text}"
+    assert report.line(seen, NAMES, WIDE, width=8) == f"12:32:04.912442 node-1   {text}"
+
+
+GOLDEN = Path(__file__).parent / "golden" / "watch"
+SEEN = (
+    rules(
+        hit("mark", "PREROUTING", "KUBE-SERVICES", SVC, "KUBE-MARK-MASQ", mark=0x4000),
+        hit("dnat", "PREROUTING", "KUBE-SERVICES", SVC, SEP_2),
+        hit("mark", "POSTROUTING", "KUBE-POSTROUTING", mark=0),
+        hit("masquerade", "POSTROUTING", "KUBE-POSTROUTING"),
+    ),
+    change("new", reply=way("10.244.2.2:8080 192.168.0.10:32657"), mark=0x10),
+    change("update", tcp_state="ESTABLISHED", status=frozenset({"seen_reply", "assured"})),
+    replace(
+        rules(hit("dnat", "nat-prerouting", "services", "service-SUSTUHLJ-default/web/tcp/http", family="inet")),
+        original=way("fd00:10:244:1::3:40212 fd00:10:96::a:80"),
+    ),
+    rules(hit("reject", "INPUT", table="filter", comment="default/web:http has no endpoints"), end="reject"),
+    change("destroy", counted=(5, 412)),
+    Loss(time_ns=BEGAN_NS, node="node-1", what="iptables-legacy", number=None),
+)
+
+
+def shown(width: int, *, colour: bool = False) -> str:
+    look = Look(width=width, colour=colour)
+    return "".join(f"{report.line(one, NAMES, look, usual='iptables-nft')}\n" for one in SEEN)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_line_that_is_too_long_for_the_terminal_goes_on_in_indented_ones(width: int) -> None:
+    lines = shown(width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line == line.rstrip() for line in lines] == [True] * len(lines)
+    assert shown(width) == (GOLDEN / f"{width}.txt").read_text(encoding="utf-8")
+
+
+def test_a_folded_line_says_what_the_whole_one_says_in_its_colours() -> None:
+    assert shown(80).split() == shown(100).split() == shown(1000).split()
+    assert shown(1000).count("\n") == len(SEEN)
+    assert re.sub(r"\x1b\[\d+m", "", shown(80, colour=True)) == shown(80)
+    assert shown(1) == shown(40)
 
 
 def test_colours_are_for_terminals() -> None:
-    assert "\x1b[32mNEW    \x1b[0m tcp" in report.line(change("new"), NAMES, Look(colour=True))
-    assert "\x1b[31mDROP   \x1b[0m tcp" in report.line(rules(hit("drop", "X"), end="drop"), NAMES, Look(colour=True))
+    assert "\x1b[32mNEW    \x1b[0m tcp" in report.line(change("new"), NAMES, Look(colour=True, width=200))
+    dropped = report.line(rules(hit("drop", "X"), end="drop"), NAMES, Look(colour=True, width=200))
+    assert "\x1b[31mDROP   \x1b[0m tcp" in dropped
 
 
 def test_the_rules_of_another_tool_are_told_as_such() -> None:
@@ -286,10 +333,12 @@ def test_the_rules_of_another_tool_are_told_as_such() -> None:
         hit("drop", "FORWARD", tool="iptables-legacy"),
     )
     seen = rules(*hits, end="drop")
-    assert report.line(seen, NAMES, usual="iptables-nft").endswith(
+    assert report.line(seen, NAMES, WIDE, usual="iptables-nft").endswith(
         ": FORWARD: mark 0x7; iptables-legacy's FORWARD: drop"
     )
-    assert report.line(seen, NAMES, usual="iptables-legacy").endswith("iptables-nft's FORWARD: mark 0x7; FORWARD: drop")
+    assert report.line(seen, NAMES, WIDE, usual="iptables-legacy").endswith(
+        "iptables-nft's FORWARD: mark 0x7; FORWARD: drop"
+    )
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -328,4 +377,10 @@ def test_json_says_the_same_to_programs() -> None:
 def test_names_of_addresses_that_nobody_has_are_empty() -> None:
     stranger = change("new", original=replace(way(ASKS), src=ip_address("203.0.113.9")))
     assert report.data(stranger, NAMES)["flow"]["original"]["src_name"] == ""
-    assert " 203.0.113.9:40212 -> " in report.line(stranger, NAMES)
+    assert " 203.0.113.9:40212 -> " in report.line(stranger, NAMES, WIDE)
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for columns in (80, 100):
+        (GOLDEN / f"{columns}.txt").write_text(shown(columns), encoding="utf-8")

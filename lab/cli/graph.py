@@ -34,8 +34,8 @@ def graph(
     service: str = "",
     node: str = "",
     mode: str = "",
-    svg: str = "",
-    html: str = "",
+    svg: str | None = None,
+    html: str | None = None,
     mermaid: bool = False,
     lab: str = "",
 ) -> None:

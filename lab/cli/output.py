@@ -78,12 +78,30 @@ def number(option: str, text: str, *, of: type[N] = int) -> N:
         raise TopologyError(f"{option} {text[:80]!r}: expected {kind}") from None
 
 
-def look() -> Look:
-    """Return what standard output can show; colours are for terminals, and NO_COLOR is heeded."""
+def port_number(option: str, text: str | None) -> int:
+    """Return the port that an option was given, 0 if it was not; raise `TopologyError` if it is none.
+
+    0 alone is refused here, since to those who take a port it means that none was given; they refuse what is too high.
+    """
+    from lab.model.kubernetes import HIGHEST_PORT
+
+    if text is None:
+        return 0
+    if not (given := number(option, text)):
+        raise TopologyError(f"{option} {given}: expected a port, 1 to {HIGHEST_PORT}")
+    return given
+
+
+def look(*, unfolded: bool = False) -> Look:
+    """Return what standard output can show; colours are for terminals, and NO_COLOR is heeded.
+
+    `unfolded`: where it is no terminal a line is as long as it must be, since programs read line by line.
+    """
     from lab.report import table
 
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+    otherwise = sys.maxsize if unfolded else table.PLAIN.width
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else otherwise
     return table.look(sys.stdout.encoding, colour=colour, width=width)
 
 
@@ -99,11 +117,11 @@ def show_json(data: Any) -> None:  # noqa: ANN401 - JSON is what it is
     show(json.dumps(data, indent=2))
 
 
-def file_mistakes(files: Mapping[str, str], others: Mapping[str, bool]) -> list[str]:
+def file_mistakes(files: Mapping[str, str | None], others: Mapping[str, bool]) -> list[str]:
     """Return what is wrong with files that are wanted, as far as that shows before any is made.
 
-    `files`: each by the option that names it, "" for none; `others`: options that print on standard output, and whether
-    they were given.
+    `files`: each by the option that names it, None for none; `others`: options that print on standard output, and
+    whether they were given.
     """
     from lab import words
 
@@ -115,16 +133,18 @@ def file_mistakes(files: Mapping[str, str], others: Mapping[str, bool]) -> list[
     for path in dict.fromkeys(path for path in named if named.count(path) > 1):
         options = words.several([option for option, one in files.items() if one == path], "and")
         mistakes.append(f"{options} {path!r}: expected a file for each")
-    for option, path in files.items():
-        if problem := _problem(path):
-            mistakes.append(f"{option} {path!r}: {os.strerror(problem)}; expected a new file, or {STDOUT}")
+    for option, wanted in files.items():
+        if wanted is not None and (problem := _problem(wanted)):
+            mistakes.append(f"{option} {wanted!r}: {os.strerror(problem)}; expected a new file, or {STDOUT}")
     return mistakes
 
 
 def _problem(path: str) -> int:
     """Return the errno that writing a new file would meet, as far as that shows beforehand; 0 if none."""
-    if not path or path == STDOUT:
+    if path == STDOUT:
         return 0
+    if not path:
+        return errno.ENOENT
     if "\0" in path:
         return errno.EINVAL
     if os.path.isdir(path):

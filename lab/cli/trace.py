@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invoke import Context
 
-from lab.cli.output import FAILED, STDOUT, file_mistakes, look, note, number, show, show_json, write_file
+from lab.cli.output import (
+    FAILED,
+    STDOUT,
+    file_mistakes,
+    look,
+    note,
+    number,
+    port_number,
+    show,
+    show_json,
+    write_file,
+)
 from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 from lab.errors import TopologyError
 
@@ -35,6 +46,7 @@ _PICTURE = "draw it too, into a new file; - for standard output, in place of the
         "html": f"as a page that explains itself step by step: {_PICTURE}",
         "timeout": "seconds to wait for the answer; an answer takes milliseconds, a SYN is sent again after 1 s",
         "local-port": LOCAL_PORT,
+        "size": "send so many bytes and ask for as many, so that packets are as long as they can be; default: few",
         "family": "ipv4 or ipv6, where whom it asks has both; default: what the asker would take",
         "lab": LAB,
         "json": JSON,
@@ -44,15 +56,16 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     _: Context,
     source: str,
     to: str,
-    port: str = "0",
+    port: str | None = None,
     udp: bool = False,
     reply: bool = True,
     all: bool = False,  # noqa: A002 - the option's name
     explain: bool = False,
-    svg: str = "",
-    html: str = "",
+    svg: str | None = None,
+    html: str | None = None,
     timeout: str = "2",
-    local_port: str = "0",
+    local_port: str | None = None,
+    size: str = "0",
     family: str = "",
     lab: str = "",
     json: bool = False,
@@ -75,21 +88,23 @@ def trace(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         standing,
         source,
         to,
-        port=number("--port", port) or None,
+        port=port_number("--port", port) or None,
         protocol="udp" if udp else "tcp",
-        local_port=number("--local-port", local_port),
+        local_port=port_number("--local-port", local_port),
         timeout_s=number("--timeout", timeout, of=float),
+        size=number("--size", size),
         family=_family(family),
         whole=explain,
     )
     journey = assemble(evidence)
     compared = _compared(journey, evidence) if explain else None
+    journey = journey if reply else journey.one_way()
     if json:
         from lab.report import journey_json
 
         show_json(journey_json.data(journey, compared))
     elif STDOUT not in files.values():
-        _tell(journey, compared, every=all, reply=reply)
+        _tell(journey, compared, every=all)
     _draw(journey, svg, html)
     if missing := observe.missing_port(standing.cluster, evidence.request):
         note(f"note: {missing}")
@@ -103,24 +118,24 @@ def _compared(journey: Journey, evidence: Evidence) -> Compared:
     return predicted(journey, evidence)
 
 
-def _tell(journey: Journey, compared: Compared | None, *, every: bool, reply: bool) -> None:
+def _tell(journey: Journey, compared: Compared | None, *, every: bool) -> None:
     from lab.report import journey as report
 
-    show(report.text(journey, look(), every=every, reply=reply))
+    show(report.text(journey, look(), every=every))
     if compared is not None:
         from lab.report import predicted
 
         show(f"\n{predicted.text(compared, look())}")
 
 
-def _draw(journey: Journey, svg: str, html: str) -> None:
+def _draw(journey: Journey, svg: str | None, html: str | None) -> None:
     """Write the pictures that are wanted."""
-    if not svg and not html:
+    if svg is None and html is None:
         return
     from lab.picture import journey as picture
 
     for option, path, draw in (("--svg", svg, picture.svg), ("--html", html, picture.html)):
-        if path:
+        if path is not None:
             write_file(path, draw(journey), option=option)
             if path != STDOUT:
                 note(f"wrote {path}")

@@ -44,7 +44,7 @@ def watch(
     going = room.start(
         session.attach(lab),
         node,
-        look=None if json else look(),
+        look=None if json else look(unfolded=True),
         rules=rules,
         count=number("--count", count),
         seconds=number("--seconds", seconds, of=float),

@@ -6,23 +6,24 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from lab import words
-from lab.journey import causes
+from lab.journey import causes, unsent
 from lab.journey.ends import end_of
 from lab.journey.follow import look, tracks
-from lab.journey.routing import refusal
+from lab.journey.routing import is_arriving
 from lab.journey.rules import Book
-from lab.journey.sight import carried, places_of
+from lab.journey.sight import LOOPBACK, carried, places_of
 from lab.journey.story import Story
 from lab.journey.tell import told
 from lab.model.flow import Tuple
-from lab.model.journey import End, Journey, Leg, Step
-from lab.model.trace import RouteQuestion
+from lab.model.journey import End, Journey, Leg
+from lab.model.trace import Tap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lab.model.flow import Flow
-    from lab.model.trace import Evidence
+    from lab.model.journey import Step
+    from lab.model.trace import Evidence, RouteQuestion
 
 
 def assemble(evidence: Evidence) -> Journey:
@@ -31,7 +32,8 @@ def assemble(evidence: Evidence) -> Journey:
     replied = any(story.track.role == "reply" for story in stories)
     came = {"request": replied, "reply": evidence.reply.answered}
     ends = [end_of(story, answered=came.get(story.track.role, False)) for story in stories]
-    legs = tuple(_leg(story, end, stories) for story, end in zip(stories, ends, strict=True)) or (_unsent(evidence),)
+    legs = tuple(_leg(story, end, stories) for story, end in zip(stories, ends, strict=True))
+    legs = (*legs, *unsent.reply(stories, ends)) if legs else (unsent.request(evidence, _original(evidence, ())),)
     request = evidence.request
     return Journey(
         asker=evidence.places.get(request.netns, request.netns),
@@ -41,7 +43,7 @@ def assemble(evidence: Evidence) -> Journey:
         tool=evidence.tool,
         reply=evidence.reply,
         legs=legs,
-        service=_service(legs[0].steps),
+        service=_service(legs[0].steps) or evidence.service,
         endpoint=next((step.endpoint for step in reversed(legs[0].steps) if step.endpoint), ""),
         flows=_flows(evidence, stories),
         notes=_notes(evidence),
@@ -52,12 +54,10 @@ def assemble(evidence: Evidence) -> Journey:
 
 def questions(evidence: Evidence) -> tuple[RouteQuestion, ...]:
     """Return what routing is to be asked so that `assemble` can tell by which gateway packets went, or why not."""
-    asked = [decision.question for story in _stories(evidence) for decision in story.decisions]
-    return tuple(dict.fromkeys(asked)) or (_first_question(evidence),)
-
-
-def _first_question(evidence: Evidence) -> RouteQuestion:
-    return RouteQuestion(netns=evidence.request.netns, destination=evidence.request.address)
+    stories = _stories(evidence)
+    asked = [decision.question for story in stories for decision in story.decisions]
+    asked += unsent.questions(stories)
+    return tuple(dict.fromkeys(asked)) or (unsent.first_question(evidence),)
 
 
 def _stories(evidence: Evidence) -> list[Story]:
@@ -70,8 +70,8 @@ def _stories(evidence: Evidence) -> list[Story]:
 
 def _leg(story: Story, end: End, stories: Sequence[Story]) -> Leg:
     if end.kind == "lost" and story.track.role != "refusal":
-        end = _told_the_sender(end, stories)
-    lost = (_lost(end, story.packet, story.mark),) if end.kind == "lost" else ()
+        end = _told_the_sender(story, end, stories)
+    lost = (unsent.lost(end, story.packet, story.mark),) if end.kind == "lost" else ()
     return Leg(
         role=story.track.role,
         packet=_kind(story),
@@ -86,55 +86,21 @@ def _kind(story: Story) -> str:
     return f"{packet.protocol} {packet.info}".rstrip()
 
 
-def _told_the_sender(end: End, stories: Sequence[Story]) -> End:
+def _sent_here(story: Story) -> bool:
+    """Return whether a packet was sent where it was seen first, and did not merely come there."""
+    first = story.track.sights[0]
+    return not is_arriving(first) or (isinstance(first, Tap) and first.interface == LOOPBACK)
+
+
+def _told_the_sender(story: Story, end: End, stories: Sequence[Story]) -> End:
     """Return the end of a packet that no rule refused: if an ICMP error came from where it was lost, it was refused."""
     for other in stories:
-        if other.track.role == "refusal" and other.steps and other.steps[0].node == end.node:
+        if other.track.role == "refusal" and other.steps and other.steps[0].node == end.node and _sent_here(other):
             certain = carried(other.track.packet).protocol != "tcp"  # an ICMP error names its packet, a reset does not
-            why = f"it answered {_kind(other)}; {end.why}"
-            return End(kind="refused", node=end.node, why=why, observed=certain)
+            known = any(end.why.endswith(cause) for cause in (*causes.of(story), *causes.inside(story)))
+            because = f", probably because {end.why}" if known else ""
+            return End(kind="refused", node=end.node, why=f"it answered {_kind(other)}{because}", observed=certain)
     return end
-
-
-def _lost(end: End, packet: Tuple, mark: int | None) -> Step:
-    return Step(
-        node=end.node,
-        kind="verdict",
-        before=packet,
-        after=packet,
-        mark_before=mark,
-        mark_after=mark,
-        verdict="lost",
-        text=end.why,
-        moments=("lost",),
-        observed=False,
-    )
-
-
-def _unsent(evidence: Evidence) -> Leg:
-    """Return the leg of a packet that nobody saw: it was not sent, or not traced."""
-    asked, error = evidence.request, evidence.reply.error
-    node = evidence.places.get(asked.netns, asked.netns)
-    packet = "tcp [S]" if asked.protocol == "tcp" else "udp"
-    if why := next(_not_sent(evidence, node), ""):
-        end = End(kind="lost", node=node, why=f"no packet was sent: {why}", observed=False)
-        steps = (_lost(end, _original(evidence, ()), None),)
-        return Leg(role="request", packet=packet, steps=steps, end=end, times=0)
-    why = "no packet of the request was seen" + (f"; the asker's error is {error}" if error else "")
-    end = End(kind="unknown", node=node, why=why, observed=False)
-    return Leg(role="request", packet=packet, steps=(), end=end, times=0)
-
-
-def _not_sent(evidence: Evidence, node: str) -> Iterator[str]:
-    """Yield why an asker, who is called `node`, may have sent nothing."""
-    asked = evidence.request
-    answer = next((one for one in evidence.routes if one.question == _first_question(evidence)), None)
-    if answer is not None and (why := refusal(answer)):
-        yield f"{node} has {why} for {asked.address}, asked afterwards"
-    for link in evidence.links:
-        if answer is not None and (link.netns, link.name, link.up) == (asked.netns, answer.oif, False):
-            yield f"{link.name} of {node} is down, or has no carrier"
-    yield from causes.unanswered(evidence, asked.netns)
 
 
 def _original(evidence: Evidence, stories: Sequence[Story]) -> Tuple:

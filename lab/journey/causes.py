@@ -7,19 +7,16 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lab import words
-from lab.journey.routing import refusal
+from lab.journey import links
 from lab.journey.sight import LOOPBACK, Pass, carried, ttl_of
-from lab.model.trace import Tap
+from lab.model.trace import RouteQuestion, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lab.journey.story import Story
-    from lab.model.address import IPAddress
     from lab.model.trace import Evidence, Link
 
-_SOLICITATION = "neighbour solicitation of "
-_ANSWERS = ("reply ", "neighbour advertisement")
 _BYTES = re.compile(r"(\d+) bytes")
 _HEADERS = {4: 20, 6: 40}
 _TRANSPORTS = {"tcp": 20, "udp": 8}
@@ -75,6 +72,7 @@ def pieces(number: int) -> str:
 def of(story: Story) -> Iterator[str]:
     """Yield what may have become of the packet behind where it was last seen, the likeliest first."""
     yield from _no_hairpin(story)
+    yield from links.misaddressed(story)
     if before_hooks(story):
         yield from _unhooked(story)
         return
@@ -83,7 +81,7 @@ def of(story: Story) -> Iterator[str]:
     yield from _counted(story, _TELLING)
     yield from _no_route(story)
     yield from _counted(story, _VAGUE)
-    yield from _down(story)
+    yield from links.down(story)
     yield from _neighbour(story)
     yield from _too_large(story)
 
@@ -91,9 +89,23 @@ def of(story: Story) -> Iterator[str]:
 def inside(story: Story) -> Iterator[str]:
     """Yield why a machine may have given up a packet for itself, which was seen to come in, and was not answered."""
     last = story.track.sights[-1]
+    yield from _not_its_own(story)
     if isinstance(last, Tap) and last.direction == "in" and last.interface != LOOPBACK:
         yield from _from_itself(story, last)
     yield from _counted(story, _INSIDE)
+
+
+def _not_its_own(story: Story) -> Iterator[str]:
+    """A machine that lost its address takes nothing that is sent there."""
+    answer = story.answers.get(own_question(story))
+    if answer is not None and (answer.kind == "unicast" or not answer.leads):
+        node, address = story.places.name(answer.question.netns), answer.question.destination
+        yield f"{node} does not have the address {address} any more, asked afterwards"
+
+
+def own_question(story: Story) -> RouteQuestion:
+    """Return what is asked whether the machine to which a packet came has its address."""
+    return RouteQuestion(netns=story.track.sights[-1].netns, destination=story.packet.dst)
 
 
 def _from_itself(story: Story, last: Tap) -> Iterator[str]:
@@ -117,8 +129,10 @@ def before_hooks(story: Story) -> bool:
 def _unhooked(story: Story) -> Iterator[str]:
     last = story.track.sights[-1]
     yield from _counted(story, _VAGUE)
-    yield from _down(story)
+    yield from links.down(story)
     if isinstance(last, Tap) and carried(last.packet) is not last.packet:
+        tunnels = [one for one in story.evidence.links if (one.netns, one.kind, one.up) == (last.netns, "vxlan", False)]
+        yield from (links.is_down(story.evidence, one) for one in tunnels)
         yield f"it came in by {last.interface} in a tunnel, and not out of it; its carrier's way is not traced"
     elif isinstance(last, Tap):
         yield (
@@ -151,8 +165,8 @@ def _no_hairpin(story: Story) -> Iterator[str]:
 
 
 def _port(story: Story, taps: list[Tap]) -> Link | None:
-    links = (story.places.links.get((tap.netns, tap.interface)) for tap in reversed(taps))
-    return next((link for link in links if link is not None and link.master), None)
+    passed = (story.places.links.get((tap.netns, tap.interface)) for tap in reversed(taps))
+    return next((link for link in passed if link is not None and link.master), None)
 
 
 def _not_forwarded(story: Story) -> Iterator[str]:
@@ -183,8 +197,8 @@ def _no_route(story: Story) -> Iterator[str]:
         answer = story.answers.get(decision.question)
         if answer is None or decision.question.netns != last.netns or decision.oif:
             continue
-        if why := refusal(answer):
-            yield f"{story.places.name(last.netns)} has {why} for {decision.question.destination}, asked afterwards"
+        if why := links.no_way(story.evidence, answer):
+            yield why
 
 
 def _counted(story: Story, counters: Mapping[str, str]) -> Iterator[str]:
@@ -196,36 +210,10 @@ def _counted(story: Story, counters: Mapping[str, str]) -> Iterator[str]:
             yield f"{means} ({name} of {story.places.name(netns)} rose by {risen[name]})"
 
 
-def _down(story: Story) -> Iterator[str]:
-    """Yield the links that are down: the receiver's, or the next machine's; then those where it was last seen."""
-    last = story.track.sights[-1]
-    name = last.interface if isinstance(last, Tap) else last.oif
-    next_hops = _next_hops(story)
-    down = [link for link in story.places.links.values() if not link.up]
-    there = [link for link in down if link.netns != last.netns and next_hops.intersection(link.addresses)]
-    near = {name, story.places.master(last.netns, name)} - {""}
-    here = [link for link in down if link.netns == last.netns and (link.name in near or link.master in near)]
-    for link in (*there, *here):
-        yield f"{link.name} of {story.places.name(link.netns)} is down, or has no carrier"
-
-
 def _neighbour(story: Story) -> Iterator[str]:
     last = story.track.sights[-1]
     if isinstance(last, Pass) or last.direction == "out":
-        yield from unanswered(story.evidence, last.netns)
-
-
-def unanswered(evidence: Evidence, netns: str) -> Iterator[str]:
-    """Who is to be sent to is asked for on the link first; nothing is sent to one who does not answer."""
-    here = [tap for tap in evidence.taps if tap.netns == netns]
-    answered = {str(tap.packet.source) for tap in here if tap.packet.info.startswith(_ANSWERS)}
-    for tap in here:
-        packet = tap.packet
-        asks = packet.info == "request" if packet.protocol == "arp" else packet.info.startswith(_SOLICITATION)
-        wanted = str(packet.destination) if packet.protocol == "arp" else packet.info.removeprefix(_SOLICITATION)
-        if tap.direction == "out" and asks and wanted not in answered:
-            yield f"nobody answered who has {wanted}"
-            return
+        yield from links.unanswered(story.evidence, last.netns)
 
 
 def _too_large(story: Story) -> Iterator[str]:
@@ -236,23 +224,16 @@ def _too_large(story: Story) -> Iterator[str]:
     if found is None or packet.destination is None:
         return
     size = int(found[1]) + _HEADERS[packet.destination.version] + _TRANSPORTS.get(packet.protocol, 0)
-    hops, name = _next_hops(story), last.oif if isinstance(last, Pass) else last.interface
-    if isinstance(last, Tap) and last.packet.destination is not None and carried(last.packet) is not last.packet:
-        size += _VXLAN + _HEADERS[last.packet.destination.version]
-        hops = {last.packet.destination}
-    links = story.places.links
-    there = (link for link in links.values() if link.netns != last.netns and hops.intersection(link.addresses))
-    for link in (links.get((last.netns, name)), *there):
+    hops, name = links.next_hops(story), last.oif if isinstance(last, Pass) else last.interface
+    for end in links.carriers_end(story):
+        size += _VXLAN + _HEADERS[end.version]
+        hops = {end}
+    known = story.places.links
+    there = (link for link in known.values() if link.netns != last.netns and hops.intersection(link.addresses))
+    for link in (known.get((last.netns, name)), *there):
         if link is not None and 0 < link.mtu < size:
             where = "" if link.netns == last.netns else f" of {story.places.name(link.netns)}"
             yield f"it has {size} bytes, and {link.name}{where} takes {link.mtu}"
-
-
-def _next_hops(story: Story) -> set[IPAddress]:
-    """Return to whom the packet is sent next, as far as that is known: its receiver, or a gateway."""
-    answers = [story.answers.get(decision.question) for decision in story.decisions[-1:]]
-    gateways = {answer.gateway for answer in answers if answer is not None and answer.gateway is not None}
-    return gateways or {story.packet.dst}
 
 
 def bridge_off(story: Story) -> str:

@@ -6,7 +6,7 @@ A trace says which rule matched; what that means is in the rule's text.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lab.model.flow import Tuple
 from lab.model.netfilter import (
@@ -20,8 +20,11 @@ from lab.model.netfilter import (
     Masked,
     Masquerade,
     Match,
+    Note,
     Reject,
+    Remember,
     Remembered,
+    Unknown,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +32,41 @@ if TYPE_CHECKING:
     from lab.model.address import IPAddress
     from lab.model.netfilter import Chain, Rule, Statement, Table, Value
     from lab.model.trace import Event
+
+CONNTRACK = -200
+"""When conntrack looks at a packet (NF_IP_PRI_CONNTRACK)."""
+
+# Targets of iptables and words of nft, of rules that are not known but for these.
+_DESTINATION = {"DNAT", "REDIRECT", "dnat", "redirect"}
+_SOURCE = {"SNAT", "snat"}
+_MASQUERADE = {"MASQUERADE", "masquerade"}
+_EITHER = "NETMAP"  # the source in the hooks that are for sources, else the destination
+_OF_SOURCES = {"POSTROUTING", "INPUT"}
+_UNTRACK = {"NOTRACK", "notrack"}
+_MARKS = {"MARK", "HMARK", "meta mark"}
+_IDLE = {
+    *("LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "LED", "IDLETIMER", "RATEEST"),
+    *("counter", "log", "last", "meta nftrace"),
+    *("REJECT", "reject", "vmap"),  # the verdict tells
+}
+"""What says or counts something, and what is told of otherwise."""
+
+_DONE = {
+    **dict.fromkeys(["TTL", "HL", "ip ttl", "ip6 hoplimit"], "the hops that it has left are set"),
+    **dict.fromkeys(["TCPMSS", "tcp option maxseg size"], "the segment size that it offers is set"),
+    **dict.fromkeys(["DSCP", "TOS", "ECN", "ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn"], "its class of traffic is set"),
+    **dict.fromkeys(["CLASSIFY", "meta priority"], "its class for queueing is set"),
+    **dict.fromkeys(["CONNMARK", "ct mark"], "its connection's mark is set"),
+    **dict.fromkeys(["CT", "ct zone", "ct helper", "ct timeout"], "conntrack is told how to treat it"),
+    **dict.fromkeys(["NFQUEUE", "QUEUE", "queue"], "handed to a program, which decides"),
+    **dict.fromkeys(["TPROXY", "tproxy"], "handed to a socket of the node itself"),
+    **dict.fromkeys(["SYNPROXY", "synproxy"], "answered in the server's place"),
+    **dict.fromkeys(["TEE", "dup"], "a copy is sent elsewhere"),
+    "SET": "a set of addresses takes it in, or out",
+    "CHECKSUM": "its checksum is filled in",
+    "flow": "its connection's later packets bypass the rules",
+}
+"""What rules do otherwise, in words."""
 
 
 def statements(rule: Rule | None) -> tuple[Statement, ...]:
@@ -45,9 +83,9 @@ def verdict_of(event: Event, rule: Rule | None) -> str:
     for one in statements(rule):
         if isinstance(one, Decide):
             return f"{one.verdict.kind} {one.verdict.target}".rstrip()
-        if isinstance(one, Dnat | Masquerade):
-            return "accept"
-    return "continue" if rule else ""
+    if rule and (translates(rule) or source_change(rule) or _words(rule) & {"TPROXY"}):
+        return "accept"
+    return ("queue" if _words(rule) & {"NFQUEUE"} else "continue") if rule else ""
 
 
 def target_of(verdict: str) -> str:
@@ -69,12 +107,12 @@ def _marked(rule: Rule | None, mark: int | None) -> int | None:
     for one in statements(rule):
         if isinstance(one, Mark) and one.of == "mark":
             mark = None if (mark is None and one.keep) or one.mix else (mark or 0) & one.keep ^ one.flip
-    return mark
+    return None if _words(rule) & _MARKS else mark
 
 
 def sets_mark(rule: Rule | None) -> bool:
     """Return whether a rule sets the packet's mark."""
-    return any(isinstance(one, Mark) and one.of == "mark" for one in statements(rule))
+    return any(isinstance(one, Mark) and one.of == "mark" for one in statements(rule)) or bool(_words(rule) & _MARKS)
 
 
 def reads_mark(rule: Rule | None, mark: int | None) -> bool:
@@ -185,14 +223,57 @@ def dnat_of(rule: Rule | None) -> tuple[IPAddress, int] | None:
     return None
 
 
-def translates(rule: Rule | None) -> bool:
-    """Return whether a rule changes the destination."""
-    return any(isinstance(one, Dnat) for one in statements(rule))
+def translates(rule: Rule | None, base: str = "") -> bool:
+    """Return whether a rule changes the destination; `base`: the base chain that the packet came to it from."""
+    if any(isinstance(one, Dnat) for one in statements(rule)):
+        return True
+    words = _words(rule)
+    return bool(words & _DESTINATION) or (_EITHER in words and base not in _OF_SOURCES)
 
 
-def masquerades(rule: Rule | None) -> bool:
-    """Return whether a rule changes the source."""
-    return any(isinstance(one, Masquerade) for one in statements(rule))
+def redirects(rule: Rule | None) -> bool:
+    """Return whether a rule keeps the packet for the node itself, at an address that it does not say."""
+    return bool(_words(rule) & {"REDIRECT", "redirect"})
+
+
+def source_change(rule: Rule | None, base: str = "") -> Literal["", "masquerade", "snat"]:
+    """Return how a rule changes the source: to the node's own address, or to one that it says; "" if it does not."""
+    for one in statements(rule):
+        if isinstance(one, Masquerade):
+            return "snat" if one.source else "masquerade"
+    words = _words(rule)
+    if words & _SOURCE or (_EITHER in words and base in _OF_SOURCES):
+        return "snat"
+    return "masquerade" if words & _MASQUERADE else ""
+
+
+def untracks(found: Found, base: str) -> bool:
+    """Return whether a rule has conntrack leave the packet alone: behind conntrack's own turn it is too late for that.
+
+    Source: notrack_tg of net/netfilter/xt_CT.c, nft_notrack_eval of nft_ct.c.
+    """
+    chain = found.table.chains.get(base) if found.table else None
+    late = chain is not None and chain.hook is not None and chain.priority >= CONNTRACK
+    return bool(_words(found.rule) & _UNTRACK) and not late
+
+
+def acts(rule: Rule | None) -> tuple[bool, str]:
+    """Return whether a rule does what no other moment tells of, and what that is, "" if its text alone says it."""
+    told = _DESTINATION | _SOURCE | _MASQUERADE | _UNTRACK | _MARKS | {_EITHER}
+    more = _words(rule) - told - _IDLE
+    if any(isinstance(one, Mark) and one.of == "ct mark" for one in statements(rule)):
+        more |= {"ct mark"}
+    return bool(more), "; ".join(dict.fromkeys(_DONE[word] for word in sorted(more) if word in _DONE))
+
+
+def remembers(rule: Rule | None) -> bool:
+    """Return whether a rule puts something of the packet into a list or set: kube-proxy's affinity does so."""
+    return any(isinstance(one, Remember) for one in statements(rule))
+
+
+def _words(rule: Rule | None) -> set[str]:
+    """Return what does something in a rule that no statement of its own tells: targets, nft's words."""
+    return {one.word for one in statements(rule) if isinstance(one, Note | Unknown) and one.word}
 
 
 def element_of(found: Found, packet: Tuple, protocol: str) -> str:

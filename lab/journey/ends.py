@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab import words
@@ -25,9 +26,22 @@ def end_of(story: Story, *, answered: bool = False) -> End:
         return End(kind="refused" if fatal.verdict == "reject" else "dropped", node=fatal.node, why=why)
     if not story.track.sights:
         return End(kind="unknown", node="", why="it was seen nowhere", observed=False)
-    if _arrived(story):
-        return _arrival(story, answered=answered)
-    return _lost(story, answered=answered)
+    end = _arrival(story, answered=answered) if arrived(story) else _lost(story, answered=answered)
+    why = "; ".join(filter(None, (_untracked(story, end), end.why)))
+    return replace(end, why=why)
+
+
+def _untracked(story: Story, end: End) -> str:
+    """Return which rule had a packet go untranslated that should not, "" if none did: conntrack left it alone."""
+    asked = story.evidence.request
+    for_service = bool(story.evidence.service) and story.packet.dst == asked.address
+    home = story.track.role == "reply" and end.kind == "refused"
+    if end.kind == "delivered" or not (home or (story.track.role == "request" and for_service)):
+        return ""
+    step = next((step for step in story.steps if "untracked" in step.moments), None)
+    if step is None:
+        return ""
+    return f"{step.node} left it untracked ({_rule(step, step.whose(story.evidence.tool))}), so no nat rule was asked"
 
 
 def _lost(story: Story, *, answered: bool) -> End:
@@ -35,7 +49,7 @@ def _lost(story: Story, *, answered: bool) -> End:
     last = story.track.sights[-1]
     node = story.places.name(last.netns)
     gone = causes.not_seen(story.evidence, last.netns)
-    cause = next(causes.of(story), "")
+    cause = _queued(story) or next(causes.of(story), "")
     beyond = isinstance(last, Tap) and last.direction == "out" and not _watched_beyond(story, last)
     if answered:
         owner = story.places.owner(story.packet.dst, last.netns)
@@ -54,6 +68,14 @@ def _lost(story: Story, *, answered: bool) -> End:
     return End(kind="unknown", node=node, why=why, observed=False)
 
 
+def _queued(story: Story) -> str:
+    """Return which rule gave a packet to a program that did not give it back, "" if the last one did not."""
+    step = story.steps[-1]
+    if step.verdict != "queue":
+        return ""
+    return f"{_rule(step, step.whose(story.evidence.tool))} handed it to a program, which did not give it back"
+
+
 def _fatal(story: Story) -> Step | None:
     """Return the step that ended the packet's way: nothing was seen of it behind."""
     for step in reversed(story.steps):
@@ -70,11 +92,15 @@ def _said(step: Step, whose: str) -> str:
     what = "refuses" if step.verdict == "reject" else "drops"
     told = (step.rule.comment if step.rule else "") or step.service
     comment = f" ({told})" if told else ""
+    return f"{_rule(step, whose)} {what} it{comment}"
+
+
+def _rule(step: Step, whose: str) -> str:
     name = f"rule {step.number}" if step.number else f"a rule (handle {step.handle})"
-    return f"{name} of {whose}{step.table} {step.chain} {what} it{comment}"
+    return f"{name} of {whose}{step.table} {step.chain}"
 
 
-def _arrived(story: Story) -> bool:
+def arrived(story: Story) -> bool:
     """Return whether the packet came to the machine that it was for, and into it."""
     last = story.track.sights[-1]
     if story.places.owner(story.packet.dst, last.netns) != last.netns:
@@ -99,7 +125,8 @@ def _arrival(story: Story, *, answered: bool) -> End:
     node = story.places.name(last.netns)
     asked, way = story.evidence.request, story.packet
     home = story.track.role == "reply" and last.netns == asked.netns
-    if home and (way.src, way.sport) != (asked.address, asked.port):
+    itself = asked.address.is_unspecified and way.src.is_loopback  # 0.0.0.0 is whoever asks (ip_route_output_key_hash)
+    if home and (way.sport != asked.port or not (itself or way.src == asked.address)):
         return _untranslated(story, node, way)
     if not answered and (why := next(causes.inside(story), "")):
         return End(kind="lost", node=node, why=why, observed=False)

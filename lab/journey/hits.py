@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from lab.journey.deeds import element_of, marks, masquerades, sets_mark, target_of, translates, verdict_of
+from lab.journey.deeds import (
+    acts,
+    element_of,
+    marks,
+    sets_mark,
+    source_change,
+    target_of,
+    translates,
+    untracks,
+    verdict_of,
+)
 from lab.journey.rules import service_of, tool_of
 from lab.journey.sight import carried, key_of, tuple_of
 from lab.model.watch import Deed, Hit, RuleHits
@@ -17,7 +27,6 @@ if TYPE_CHECKING:
     from lab.journey.rules import Book, Found
     from lab.journey.sight import Key
     from lab.model.flow import Flow, Tuple
-    from lab.model.netfilter import Rule
     from lab.model.packet import Packet
     from lab.model.trace import Event
 
@@ -140,12 +149,13 @@ def _hits(listed: Sequence[tuple[Event, Found]]) -> Iterator[Hit]:
         if target := target_of(verdict):
             callers[*place, target] = event.chain
         _, after = marks(event, found.rule, mark)
-        for deed in _deeds(found.rule, verdict):
+        path = _path(event, callers)
+        for deed in _deeds(found, path[0], verdict):
             yield Hit(
                 deed=deed,
                 family=event.family,
                 table=event.table,
-                path=_path(event, callers),
+                path=path,
                 tool=tool_of(event, found),
                 mark=after if deed == "mark" else None,
                 text=found.rule.text if found.rule else "",
@@ -163,13 +173,19 @@ def _verdict(event: Event, found: Found) -> str:
     return verdict_of(event, found.rule)
 
 
-def _deeds(rule: Rule | None, verdict: str) -> Iterator[Deed]:
+def _deeds(found: Found, base: str, verdict: str) -> Iterator[Deed]:
+    """Yield what a rule did; `base`: the base chain that the packet came to it from."""
+    rule = found.rule
     if sets_mark(rule):
         yield "mark"
-    if translates(rule):
+    if translates(rule, base):
         yield "dnat"
-    if masquerades(rule):
-        yield "masquerade"
+    if source := source_change(rule, base):
+        yield source
+    if untracks(found, base):
+        yield "untracked"
+    if acts(rule)[0]:
+        yield "act"
     if verdict == "reject":
         yield "reject"
     elif verdict == "drop":

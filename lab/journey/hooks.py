@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _FATAL = {"drop", "reject"}
 
+UNTRACKED = "no nat rule is asked"
+"""What it means that conntrack leaves a packet alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
@@ -57,6 +60,10 @@ class _Walk:
     numbers: dict[tuple[bool, str, str], int] = field(default_factory=dict)
     depths: list[int] = field(default_factory=list)
     stack: list[str] = field(default_factory=list)
+
+    def base(self, chain: str) -> str:
+        """Return the base chain that a packet came to a chain from."""
+        return self.stack[0] if chain in self.stack else chain
 
     def add(self, step: Step, chain: str = "") -> None:
         """Tell a step, of a chain that may be inside of others."""
@@ -128,7 +135,7 @@ def _translation(walk: _Walk, now: Tuple) -> Step:
 
 
 def _rule(walk: _Walk, event: Event, later: Sequence[Event]) -> None:
-    found = walk.book.find(event)
+    found, base = walk.book.find(event), walk.base(event.chain)
     rule, place = found.rule, (event.marked_before, event.table, event.chain)
     verdict = deeds.verdict_of(event, rule)
     target = deeds.target_of(verdict)
@@ -140,7 +147,7 @@ def _rule(walk: _Walk, event: Event, later: Sequence[Event]) -> None:
         node=walk.setting.node,
         kind="rule",
         before=walk.packet,
-        after=_after(walk, found, later),
+        after=_after(walk, found, base, later),
         hook=walk.at.hook,
         family=event.family,
         table=event.table,
@@ -160,22 +167,23 @@ def _rule(walk: _Walk, event: Event, later: Sequence[Event]) -> None:
     walk.numbers[place] = found.number
     step = replace(
         step,
-        moments=tuple(_moments(step, chosen=chosen, read=bool(read or by))),
+        moments=tuple(_moments(step, found, base, chosen=chosen, read=bool(read or by))),
         share=share,
-        endpoint=_endpoint(walk, found, step, target) if chosen or step.before.dst != step.after.dst else "",
-        text=_text(step, by, affinity=chosen and share is None),
+        endpoint=_endpoint(walk, found, step, target) if chosen or _sent_on(step) else "",
+        text=_text(step, by, affinity=chosen and share is None, untracked=deeds.untracks(found, base)),
     )
     walk.add(step, event.chain)
 
 
-def _text(step: Step, by: str, *, affinity: bool) -> str:
+def _text(step: Step, by: str, *, affinity: bool, untracked: bool) -> str:
+    """Return what is to be said beside a rule: why it matched, or what it did that no moment's name says."""
     if affinity:
         return "by affinity: a recent request of the same client chose it"
     if by:
         return f"the mark let it pass: {by}"
     if step.rule is None:
         return "the rule is not in the listing"
-    return ""
+    return UNTRACKED if untracked else deeds.acts(step.rule)[1]
 
 
 def _service(walk: _Walk, event: Event, found: Found) -> str:
@@ -183,27 +191,31 @@ def _service(walk: _Walk, event: Event, found: Found) -> str:
     return told or service_of_comment(deeds.element_of(found, walk.packet, walk.setting.protocol))
 
 
-def _moments(step: Step, *, chosen: bool, read: bool) -> Iterator[Moment]:
+def _moments(step: Step, found: Found, base: str, *, chosen: bool, read: bool) -> Iterator[Moment]:
     if chosen:
         yield "choose"
     if read:
         yield "mark-read"
     if deeds.sets_mark(step.rule) and (step.mark_after is None or step.mark_before != step.mark_after):
         yield "mark"
-    if deeds.translates(step.rule):
+    if deeds.translates(step.rule, base):
         yield "dnat"
-    if deeds.masquerades(step.rule):
-        yield "masquerade"
+    if source := deeds.source_change(step.rule, base):
+        yield source
+    if deeds.untracks(found, base):
+        yield "untracked"
+    if deeds.acts(step.rule)[0]:
+        yield "act"
     if step.verdict == "reject":
         yield "reject"
     if step.verdict == "drop":
         yield "drop"
 
 
-def _after(walk: _Walk, found: Found, later: Sequence[Event]) -> Tuple:
+def _after(walk: _Walk, found: Found, base: str, later: Sequence[Event]) -> Tuple:
     """Return how the packet looks behind a rule: as it is seen next, or as the rule says."""
     here = walk.packet
-    dnat, snat = deeds.translates(found.rule), deeds.masquerades(found.rule)
+    dnat, snat = deeds.translates(found.rule, base), bool(deeds.source_change(found.rule, base))
     if not dnat and not snat:
         return here
     seen = next((now for event in later if event.packet and (now := tuple_of(event.packet))), walk.setting.behind)
@@ -234,6 +246,11 @@ def _endpoint(walk: _Walk, found: Found, step: Step, target: str) -> str:
     return walk.setting.names.get(socket[0]) or words.socket(*socket)
 
 
+def _sent_on(step: Step) -> bool:
+    """Return whether a rule sent a packet to an address that the rule says; a redirected one is for who has it."""
+    return step.before.dst != step.after.dst and not deeds.redirects(step.rule)
+
+
 def _policy(walk: _Walk, event: Event) -> None:
     found = walk.book.find(event)
     verdict = event.verdict or (found.chain.policy if found.chain else "")
@@ -255,9 +272,15 @@ def _policy(walk: _Walk, event: Event) -> None:
     walk.add(step, event.chain)
 
 
+def _may_matter(step: Step) -> bool:
+    """Return whether a rule keeps something of the packet, or may have done anything, for nobody knows it."""
+    unknown = step.kind == "rule" and step.rule is None and step.verdict in ("", "continue")
+    return unknown or deeds.remembers(step.rule)
+
+
 def _matter(told: Sequence[Step], depths: Sequence[int]) -> list[bool]:
-    """Return which steps matter: those with a moment or a fatal verdict, and the jumps that led to one of them."""
-    matters = [bool(step.moments) or step.verdict in _FATAL for step in told]
+    """Return which steps matter: those that did something or may have, and the jumps that led to one of them."""
+    matters = [bool(step.moments) or step.verdict in _FATAL or _may_matter(step) for step in told]
     for at in range(len(told) - 1, -1, -1):
         if not deeds.target_of(told[at].verdict):
             continue

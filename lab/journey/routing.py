@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab.journey.sight import LOOPBACK, Pass, carried, ttl_of
 from lab.model.journey import Step
-from lab.model.trace import Route, RouteQuestion, Tap
+from lab.model.trace import WAYS, Route, RouteQuestion, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from lab.model.flow import Tuple
 
 
-# What routing answers where it has no way, in words (fib_props of net/ipv4/fib_semantics.c, ip_route_input_slow).
-_REFUSALS: Mapping[str, str] = {
-    "ENETUNREACH": "no route",
-    "EHOSTUNREACH": "a route of the kind unreachable, or forwarding is off",
-    "EACCES": "a route of the kind prohibit",
-    "EINVAL": "a route of the kind blackhole, or it takes no such source from there",
-    "EXDEV": "a route, but takes no such source from there",
-}
+_KINDS: Mapping[str, str] = {"EHOSTUNREACH": "unreachable", "EACCES": "prohibit"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +142,7 @@ def step(
         mark_before=mark,
         mark_after=mark,
         text=text,
+        matters=answer is None or answer.leads or not agrees,  # why there is no way is said at the end
         observed=observed,
     )
 
@@ -157,16 +151,31 @@ def _text(route: Route) -> str:
     """Return a route as ip-route(8) prints it, or why there is none."""
     question = route.question
     if why := refusal(route):
-        return f"{question.destination}: {why}"
+        return f"{question.destination}: {route.refusing}" if route.refusing else why
     kind = "local " if route.kind == "local" else ""
     via = f" via {route.gateway}" if route.gateway is not None else ""
     return f"{kind}{question.destination}{via} dev {route.oif}"
 
 
 def refusal(route: Route) -> str:
-    """Return what stands in the way of routing a packet, "" if nothing does."""
-    if route.kind in ("unicast", "local", "broadcast", "multicast", "anycast"):
-        return ""
-    if route.kind.islower():
-        return f"a route of the kind {route.kind}"
-    return f"{_REFUSALS.get(route.kind, 'no route')} ({route.kind})"
+    """Return what stands in the way of routing a packet, as it is said of a machine; "" if nothing does.
+
+    What a route that leads nowhere answers, the kernel answers to a source too that it takes none from, or where it
+    does not forward; `plain` tells them apart (fib_props of fib_semantics.c, ip_route_input_slow and
+    inet_rtm_getroute of route.c, net/ipv4).
+    """
+    question = route.question
+    to = question.destination
+    why = f"has no way to {to} ({route.kind})"
+    if route.leads:
+        why = ""
+    elif route.refusing:
+        why = f"has the route '{route.refusing}' for {to}"
+    elif route.plain in WAYS and question.iif:
+        kind = _KINDS.get(route.kind, "")
+        why = f"takes no packet from {question.source} to {to} by {question.iif}{kind and f' ({kind})'}"
+    elif route.plain in WAYS:
+        why = f"has no way to {to} from {question.source}"
+    elif "ENETUNREACH" in (route.kind, route.plain):
+        why = f"has no route for {to}"
+    return why

@@ -80,22 +80,45 @@ def best(
 
     `end`: what the packet looked like at last; `until`: the hook in which it was lost, if it was.
     """
-    alike = [way for way in ways if (way.fate.destination, way.fate.port) == (end.dst, end.dport)]
+    alike = [way for way in ways if (way.fate.destination, way.fate.port) == (end.dst, end.dport) or _where(way)]
     tried = ((way, pairs(way, seen, vantage, until=until)) for way in alike or ways)
-    return min(tried, key=lambda one: sum(bool(pair.difference) for pair in one[1]))
+
+    def apart(one: tuple[Way, tuple[Pair, ...]]) -> tuple[int, bool]:
+        return sum(bool(pair.difference) for pair in one[1]), bool(_where(one[0]))
+
+    return min(tried, key=apart)
+
+
+def _where(way: Way) -> Key | None:
+    """Return the rule at which a way ends because nobody knows what it does, None if it does not."""
+    last = way.steps[-1] if way.fate.kind == "unknown" else None
+    return (last.table, last.chain, last.number) if last else None
+
+
+def unknown(way: Way, both: Sequence[Pair]) -> Pair | None:
+    """Return the pair of the rule at which a way ends because nobody knows what it does; None if it was not met."""
+    place = _where(way)
+    return next((one for one in both if one.observed and (one.table, one.chain, one.number) == place), None)
 
 
 def pairs(way: Way, seen: Sequence[Shown], vantage: Vantage, *, until: Hook | None = None) -> tuple[Pair, ...]:
-    """Return what is expected on a way beside what was seen, in their order."""
+    """Return what is expected on a way beside what was seen, in their order.
+
+    Behind a rule that nobody knows, where the way ends, nothing is expected, and nothing compared.
+    """
     met = [((step.table, step.chain, step.number), step) for step in way.steps if step.chain]
     expected = [(key, step) for key, step in met if step.matched is not False]
     refused = {key: step.why for key, step in met if step.matched is False}
+    known = next((at for at, (key, _) in enumerate(seen, 1) if key == _where(way)), len(seen))
+    seen = seen[:known]
     matcher = SequenceMatcher(None, [key for key, _ in expected], [key for key, _ in seen], autojunk=False)
     found: list[Pair] = []
     for tag, begin, end, first, last in matcher.get_opcodes():
         if tag == "equal":
             both = zip(expected[begin:end], seen[first:last], strict=True)
-            found += [_pair(key, ours, its, "; ".join(_apart(ours, its, vantage))) for (key, ours), (_, its) in both]
+            for (key, ours), (_, its) in both:
+                apart = () if key == _where(way) else _apart(ours, its, vantage)
+                found.append(_pair(key, ours, its, "; ".join(apart)))
             continue
         found += [_missing(key, ours, until) for key, ours in expected[begin:end] if ours.matched]
         found += [

@@ -15,6 +15,7 @@ from lab.errors import LabError
 from lab.judge import pairs
 from lab.model.address import Family, family_of
 from lab.model.journey import whose
+from lab.model.netfilter import Unknown
 from lab.model.predicted import Compared, Visit
 from lab.model.trace import OWN_TABLE, Evidence
 from lab.model.walk import Packet, Vantage
@@ -24,7 +25,8 @@ from lab.proxy.walk import explain
 if TYPE_CHECKING:
     from lab.model.journey import Journey, Leg, Step
     from lab.model.netfilter import Hook, Table
-    from lab.model.walk import Fate
+    from lab.model.predicted import Pair
+    from lab.model.walk import Fate, Way
 
 _FAMILIES: dict[Family, str] = {"ipv4": "ip", "ipv6": "ip6"}
 _FIRST = (
@@ -62,6 +64,11 @@ def compare(found: Journey, tables: Mapping[str, Sequence[Table]], vantages: Map
             ended = leg if steps[-1] is leg.steps[-1] else None
             visits[name] = _visit(steps, found, tables[name], vantages[name], ended)
     notes = [
+        f"{visit.node}: the walk does not know {visit.unknown}: nothing is compared behind it"
+        for visit in visits.values()
+        if visit.unknown
+    ]
+    notes += [
         f"it came to {name} {words.count(number, 'time')} more: compared is the first time alone"
         for name, number in again.items()
         if number
@@ -112,7 +119,18 @@ def _visit(
         predicted=wanted,
         observed=seen,
         difference=_difference(way.fate, ended),
+        unknown=_unknown(way, both),
     )
+
+
+def _unknown(way: Way, both: Sequence[Pair]) -> str:
+    """Return what of a rule that was met the walk does not know, and where, "" if it knows all."""
+    met = pairs.unknown(way, both)
+    if met is None:
+        return ""
+    told = met.observed.rule.statements if met.observed and met.observed.rule else ()
+    text = next((one.text for one in told if isinstance(one, Unknown)), way.fate.detail)
+    return f"`{text}` (rule {met.number} of {met.table} {met.chain})"
 
 
 def _seen_by(vantage: Vantage, steps: Sequence[Step]) -> Vantage:
@@ -141,7 +159,7 @@ def _difference(fate: Fate, ended: Leg | None) -> str:
     """Return where the packet's end is another one than the rules'; what is lost behind them they do not tell."""
     seen = ended.end.kind if ended else "delivered"
     wanted = _ENDS.get(fate.kind, "unknown")
-    if seen == wanted or (wanted == "delivered" and seen in ("lost", "unknown")):
+    if wanted in ("unknown", seen) or (wanted == "delivered" and seen in ("lost", "unknown")):
         return ""
     return f"expected {wanted}, it was {seen}"
 

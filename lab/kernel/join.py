@@ -29,21 +29,29 @@ T = TypeVar("T")
 
 _STANDS = "`invoke lab.list` shows what stands"
 _EX_SOFTWARE = 70  # sysexits.h
+_END = signal.SIGUSR1
+"""Tells a watcher to end its child. Nobody else sends it: SIGTERM comes to a whole group, as of timeout(1)."""
+_LOOK_S = 0.3  # Python sees a signal that came just before a system call when that returns: none may last
+_PATIENCE_S = 5.0  # for a keeper to end whose children are killed already
 
 
 class GoneError(KernelError):
-    """Whoever worked inside a capsule was killed, most likely with it."""
+    """The lab ended, and with it whoever worked inside."""
 
 
 class Call(Generic[T]):
-    """A function of ours at work in a child inside a capsule, in its own network namespace."""
+    """A function of ours at work in a child inside a capsule, in its own network namespace.
+
+    SIGTERM does not end it: where a whole group gets it, we have got it, too, and see to the child's end.
+    """
 
     def __init__(self, keeper: Keeper, function: Callable[[], T]) -> None:
         """Begin; `result` has what it returns."""
+        self._keeper = keeper
         self._pipe, write = os.pipe()
         try:
             self._watcher = _fork_inside(
-                keeper, lambda: _answer(function, write), lambda error: _send((False, error), write)
+                keeper, lambda: _answer(function, write), lambda error: _send((False, error), write), deaf=True
             )
         finally:
             os.close(write)
@@ -51,12 +59,19 @@ class Call(Generic[T]):
         self._status = 0
 
     def result(self) -> T:
-        """Wait for the (pickled) result; what the function raised is raised here, and `GoneError` if it was killed."""
+        """Wait for the (pickled) result; what the function raised is raised here.
+
+        Raises `GoneError` if it was killed with the lab, `KernelError` if it was killed alone.
+        """
         if self._raw is None:
+            while not self.over(_LOOK_S):
+                pass
             with os.fdopen(os.dup(self._pipe), "rb") as pipe:
                 raw = pipe.read()
             self._end(raw)
         if not self._raw:
+            if not _ended(self._keeper):
+                raise KernelError(f"what worked inside the lab was killed (exit {self._status}); the lab stands")
             raise GoneError(f"the lab ended while it was asked (exit {self._status})", hint=_STANDS)
         succeeded, result = pickle.loads(self._raw)  # noqa: S301 - our own child wrote it
         if not succeeded:
@@ -70,13 +85,24 @@ class Call(Generic[T]):
     def kill(self) -> None:
         """End it, and return when it has; what goes on in there must not go on behind our back."""
         if self._raw is None:
-            os.kill(self._watcher, signal.SIGTERM)
+            os.kill(self._watcher, _END)
             self._end(b"")
 
     def _end(self, raw: bytes) -> None:
         self._raw = raw
         os.close(self._pipe)
         self._status = wait(self._watcher)
+
+
+def _ended(keeper: Keeper) -> bool:
+    """Return whether a keeper has ended or is about to: its children are killed first."""
+    fd = keeper.pidfd()
+    if fd is None:
+        return True
+    try:
+        return bool(select.select([fd], [], [], _PATIENCE_S)[0])
+    finally:
+        os.close(fd)
 
 
 def call(keeper: Keeper, function: Callable[[], T]) -> T:
@@ -155,11 +181,14 @@ def _send(result: tuple[bool, object], write: int) -> None:
         raw = raw[os.write(write, raw) :]
 
 
-def _fork_inside(keeper: Keeper, function: Callable[[], None], refused: Callable[[KernelError], None]) -> int:
+def _fork_inside(
+    keeper: Keeper, function: Callable[[], None], refused: Callable[[KernelError], None], *, deaf: bool = False
+) -> int:
     """Fork a child that runs `function` inside the capsule, and a watcher between; return the watcher's PID.
 
     Only a child of a process that joined is in the PID namespace. It dies with the keeper (by that namespace) and with
-    the watcher, the watcher with us. A watcher that cannot join tells `refused` why, and ends.
+    the watcher, the watcher with us. A watcher that cannot join tells `refused` why, and ends. `deaf`: the child does
+    not heed SIGTERM, but the programs that it runs do.
     """
     us = os.pidfd_open(os.getpid())
     sys.stdout.flush()
@@ -169,10 +198,10 @@ def _fork_inside(keeper: Keeper, function: Callable[[], None], refused: Callable
         os.close(us)
         return watcher
     try:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it can be handed on
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {_END, signal.SIGTERM})  # until they are seen to
         try:
             _join(keeper)
-            die_with(us, signal.SIGTERM)
+            die_with(us, _END)
             watched = os.pidfd_open(os.getpid())
             inner = fork()
         except OSError as error:
@@ -180,6 +209,8 @@ def _fork_inside(keeper: Keeper, function: Callable[[], None], refused: Callable
             os._exit(EX_TEMPFAIL)
         if inner == 0:
             die_with(watched, signal.SIGKILL)
+            if deaf:
+                signal.signal(signal.SIGTERM, lambda _number, _frame: None)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             function()
             sys.stdout.flush()
@@ -218,7 +249,8 @@ def _why_not_inside(error: OSError) -> KernelError:
 def _see_to_its_end(inner: int) -> None:
     """Let nothing but the child's end be ours: as long as it is not waited for, its PID namespace cannot end.
 
-    So Ctrl-Z is not for us either: the child stops, and so does the command, by which its shell knows.
+    So Ctrl-Z is not for us either: the child stops, and so does the command, by which its shell knows. Nor is a SIGTERM
+    that the whole group gets: the child has got it, too, and if it takes its time to clean up, that is its own affair.
     """
     child = os.pidfd_open(inner)
 
@@ -226,10 +258,10 @@ def _see_to_its_end(inner: int) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(child, signal.SIGKILL)
 
-    ignored = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-    for number in ignored:
+    asks_to_end = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
+    for number in (*asks_to_end, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, hand_on)
+    signal.signal(_END, hand_on)
 
 
 @contextmanager

@@ -15,13 +15,15 @@ from typing import NamedTuple
 
 from lab.kernel.netlink import Channel, Message, Refusal, attribute, attributes, number
 
-_RTM_GETLINK, _RTM_GETADDR, _RTM_GETROUTE = 18, 22, 26
+_RTM_GETLINK, _RTM_GETADDR, _RTM_GETROUTE, _RTM_GETNEIGH = 18, 22, 26, 30
 _HEADER_BYTES = 16  # struct nlmsghdr
-_IFF_RUNNING = 0x40
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change mask
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
-_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the eighth is the type
-_IFNAME, _MTU, _MASTER, _PROTINFO, _LINKINFO, _INFO_KIND = 3, 4, 10, 12, 18, 1
+_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the second is the prefix length, the eighth the type
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # struct ndmsg: family, index, state, flags, type
+_IFLA_ADDRESS, _IFNAME, _MTU, _LINK_TO, _MASTER, _PROTINFO, _LINKINFO, _INFO_KIND = 1, 3, 4, 5, 10, 12, 18, 1
+_NDA_DST, _NDA_LLADDR = 1, 2
 _BRPORT_MODE = 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _DST, _SRC, _IIF, _OIF, _GATEWAY, _PREFSRC, _MARK, _VIA = 1, 2, 3, 4, 5, 7, 16, 18
@@ -32,13 +34,22 @@ _TYPES = (
     "nat",
 )  # fmt: skip
 
+_REFUSING = ("blackhole", "unreachable", "prohibit")
+
+# NUD_*, as ip-neighbour(8) calls them
+_STATES = {
+    0x01: "INCOMPLETE", 0x02: "REACHABLE", 0x04: "STALE", 0x08: "DELAY", 0x10: "PROBE", 0x20: "FAILED", 0x40: "NOARP",
+    0x80: "PERMANENT",
+}  # fmt: skip
+
 _FILES = ("snmp", "snmp6", "netstat")
 
 
 class LinkFacts(NamedTuple):
     """An interface; `number`: its index; `hairpin`: None where it is no port of a bridge; `addresses` are packed.
 
-    `up`: whether it is, and has a carrier (IFF_RUNNING, netdevice(7)).
+    `up`: whether it is, and has a carrier (IFF_RUNNING, netdevice(7)); `enabled`: whether it was set up (IFF_UP).
+    `peer`: the index of a veth's other end, in that one's namespace; 0: not known. `mac` is packed.
     """
 
     number: int
@@ -49,6 +60,18 @@ class LinkFacts(NamedTuple):
     addresses: tuple[bytes, ...]
     mtu: int
     up: bool
+    enabled: bool
+    peer: int
+    mac: bytes
+
+
+class NeighbourFacts(NamedTuple):
+    """An entry of the neighbour table; address and MAC are packed, `state` is in ip-neighbour(8)'s words."""
+
+    interface: str
+    address: bytes
+    mac: bytes
+    state: str
 
 
 class RouteFacts(NamedTuple):
@@ -63,12 +86,11 @@ class RouteFacts(NamedTuple):
 def links() -> list[LinkFacts]:
     """Return the interfaces of this namespace, in the order of their indices."""
     with Channel() as channel:
-        told, running = {}, set()
+        told, state = {}, {}
         for raw in channel.dump(_RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
             _, _, index, flags, _ = _LINK.unpack_from(raw, _HEADER_BYTES)
             told[index] = dict(attributes(raw[_HEADER_BYTES + _LINK.size :]))
-            if flags & _IFF_RUNNING:
-                running.add(index)
+            state[index] = flags
         hairpins = {}
         for raw in channel.dump(_RTM_GETLINK, _LINK.pack(socket.AF_BRIDGE, 0, 0, 0, 0)):
             parts = dict(attributes(raw[_HEADER_BYTES + _LINK.size :]))
@@ -90,7 +112,10 @@ def links() -> list[LinkFacts]:
             hairpin=hairpins.get(index),
             addresses=tuple(addresses.get(index, ())),
             mtu=_u32(parts.get(_MTU)),
-            up=index in running,
+            up=bool(state[index] & _IFF_RUNNING),
+            enabled=bool(state[index] & _IFF_UP),
+            peer=_u32(parts.get(_LINK_TO)),
+            mac=parts.get(_IFLA_ADDRESS, b""),
         )
         for index, parts in sorted(told.items())
     ]
@@ -126,6 +151,43 @@ def route(destination: bytes, source: bytes, iif: str, mark: int) -> RouteFacts:
         gateway=parts.get(_GATEWAY, via),
         source=parts.get(_PREFSRC, b""),
     )
+
+
+def refusing(destination: bytes) -> str:
+    """Return the route that refuses `destination`, as ip-route(8) lists it: `blackhole default`; "" if none does.
+
+    Of several that hold it the most specific one; which table is asked, rules decide (ip-rule(8)), is not looked at.
+    """
+    family = socket.AF_INET if len(destination) == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4's bytes
+    wanted, width = int.from_bytes(destination, "big"), 8 * len(destination)
+    best, text = -1, ""
+    with Channel() as channel:
+        for raw in channel.dump(_RTM_GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
+            _, bits, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(raw, _HEADER_BYTES)
+            name = _TYPES[kind] if kind < len(_TYPES) else ""
+            if name not in _REFUSING or bits <= best:
+                continue
+            prefix = dict(attributes(raw[_HEADER_BYTES + _ROUTE.size :])).get(_DST, bytes(len(destination)))
+            if int.from_bytes(prefix, "big") >> (width - bits) == wanted >> (width - bits):
+                where = (
+                    f"{socket.inet_ntop(family, prefix)}{'' if bits == width else f'/{bits}'}" if bits else "default"
+                )
+                best, text = bits, f"{name} {where}"
+    return text
+
+
+def neighbours() -> list[NeighbourFacts]:
+    """Return the neighbour table of this namespace: who has which address on its links, as far as it was asked."""
+    names = dict(socket.if_nameindex())
+    found = []
+    with Channel() as channel:
+        for raw in channel.dump(_RTM_GETNEIGH, _NEIGHBOUR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
+            family, index, state, _, _ = _NEIGHBOUR.unpack_from(raw, _HEADER_BYTES)
+            parts = dict(attributes(raw[_HEADER_BYTES + _NEIGHBOUR.size :]))
+            if family in (socket.AF_INET, socket.AF_INET6) and state in _STATES and _NDA_DST in parts:
+                mac = parts.get(_NDA_LLADDR, b"")
+                found.append(NeighbourFacts(names.get(index, ""), parts[_NDA_DST], mac, _STATES[state]))
+    return found
 
 
 def counters() -> dict[str, int]:

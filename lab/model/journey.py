@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -20,8 +20,11 @@ Moment = Literal[
     "dnat",  # the destination was rewritten
     "mark",  # the fwmark was set or changed
     "mark-read",  # a rule matched because of the fwmark
-    "masquerade",  # the source was rewritten
+    "masquerade",  # the source was rewritten, to the node's own address
+    "snat",  # the source was rewritten, to an address that the rule says
     "port-changed",  # the source port was rewritten, by no rule: the replies would have looked like another flow's
+    "untracked",  # conntrack was told to leave it alone: no nat rule is asked
+    "act",  # a rule did something else: to the packet, its connection, or what is kept of it; `text` says what
     "hairpin",  # sent back out of the port, or to the machine, that it came from
     "reply-translated",  # a later packet of a connection, rewritten by its entry: no rule does it
     "reject",  # refused: the sender is told
@@ -111,7 +114,7 @@ class End:
 class Leg:
     """One packet's way. `packet`: what it is (`tcp [S]`, `udp 9 bytes`, `icmp port unreachable`).
 
-    `times`: how often it was sent; the steps are those of the first time.
+    `times`: how often it was sent; the steps are those of the first time. 0: it was not sent, as far as it is known.
     `role`: `request` or `reply` (the first packet of each direction), `refusal` (an ICMP error, or a reset by a node),
     `data` (a later packet, shown because it did not arrive).
     """
@@ -129,7 +132,8 @@ class Journey:
 
     `endpoint`: the pod that the rules chose, "" if none did. `legs` in the order of time. `flows`: the conntrack
     entries that resulted, one for each node. `notes`: what is not known, was lost, or must be said beside it.
-    `names`: who has which address; `nodes`: which places are nodes (both as the evidence has them).
+    `names`: who has which address; `nodes`: which places are nodes (both as the evidence has them). `unwanted`: legs
+    of which nobody wants to see the way; what became of them is said all the same.
     """
 
     asker: str
@@ -145,6 +149,13 @@ class Journey:
     notes: tuple[str, ...] = ()
     names: Mapping[IPAddress, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
+    unwanted: tuple[Leg, ...] = ()
+
+    def one_way(self) -> Journey:
+        """Return the journey of which only the request's own way is to be seen."""
+        wanted = tuple(leg for leg in self.legs if leg.role == "request")
+        others = tuple(leg for leg in self.legs if leg.role != "request")
+        return replace(self, legs=wanted, unwanted=(*self.unwanted, *others))
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -135,8 +135,8 @@ class RulesExpectation(Part, frozen=True, kw_only=True):
 class JourneyExpectation(Part, frozen=True, kw_only=True):
     """What the journey of the request and its reply must have been; `[dnat, masquerade]` alone is `contains`.
 
-    A moment is `choose`, `dnat`, `mark`, `mark-read`, `masquerade`, `port-changed`, `hairpin`, `reply-translated`,
-    `reject`, `drop` or `lost`, wherever it was, or one at a place: `masquerade on node-1`.
+    A moment is `choose`, `dnat`, `mark`, `mark-read`, `masquerade`, `snat`, `port-changed`, `untracked`, `act`,
+    `hairpin`, `reply-translated`, `reject`, `drop` or `lost`, wherever it was, or one at a place: `dnat on node-1`.
 
     `contains`: moments that must be there, in this order. `without`: moments that must not be there.
     `via`: the nodes that the request came by, in this order, and no others.

@@ -144,10 +144,14 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Says something (`comment`) or counts it, and changes nothing."""
+    """Says something (`comment`), counts it, or changes what has no part in where a packet goes.
+
+    `word`: what does it: the target (`TTL`), or what nft calls it (`log`, `meta priority`); "" for a comment.
+    """
 
     text: str
     comment: bool = False
+    word: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +218,14 @@ class Unknown:
     """Something that Hairpin does not know, as it is written.
 
     `match`: it asks the packet something, and holds or does not; else it may do anything. `fixed`: the same question
-    about the same packet has the same answer, as a set's; not so a limit's.
+    about the same packet has the same answer, as a set's; not so a limit's. `word`: what does it (see `Note`), "" of a
+    match.
     """
 
     text: str
     match: bool
     fixed: bool = False
+    word: str = field(default="", compare=False)
 
 
 Statement = (

@@ -32,7 +32,8 @@ class Visit:
 
     The pairs are those of the way that agrees best of the `ways` that it might have taken, `share` how likely that one
     was; `assumed`: what is not known, and must have been so. `predicted` and `observed`: what became of it;
-    `difference` is about these.
+    `difference` is about these. `unknown`: which rule the walk does not know, "" if it knows all: nothing is compared
+    behind it.
     """
 
     node: str
@@ -44,6 +45,7 @@ class Visit:
     observed: str
     assumed: tuple[str, ...] = ()
     difference: str = ""
+    unknown: str = ""
 
     @property
     def agrees(self) -> bool:

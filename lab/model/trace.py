@@ -21,12 +21,16 @@ their priorities are -310 and 310. Each gives one event, of the kind `policy`, w
 """
 
 
+WAYS = frozenset({"unicast", "local", "broadcast", "multicast", "anycast"})
+"""The kinds of routes that lead anywhere."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """What to trace: `ends`, the addresses and ports that its packets may be sent to; `askers`, the asker's addresses.
 
     `places`: by namespace, what it is called; these are tapped. `nodes`: those whose rules are traced in any case.
-    `whole`: also tables of which no event tells are listed.
+    `whole`: also tables of which no event tells are listed. `service`: the service port that is asked for, "" for none.
     """
 
     request: Request
@@ -37,6 +41,7 @@ class Job:
     ends: tuple[tuple[IPAddress, int], ...]
     askers: tuple[IPAddress, ...]
     whole: bool = False
+    service: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +49,7 @@ class Tap:
     """A packet at an interface: where it comes in, before any hook, or leaves, behind all. `time_ns`: since the epoch.
 
     `mark`: the fwmark, None where the kernel does not tell it. A tunnelled packet is its carrier's `packet.inner`.
+    `to`: the MAC that the frame is addressed to, "" if it has none.
     """
 
     netns: str
@@ -52,6 +58,7 @@ class Tap:
     time_ns: int
     mark: int | None
     packet: Packet
+    to: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +117,9 @@ class Listing:
 class Link:
     """An interface of a namespace; `kind` is veth, bridge, vxlan, "" ...; `hairpin`: of a bridge's port.
 
-    `up`: whether it was up before the request, and its other end too, if it has one.
+    `up`: whether it was up before the request, and its other end too, if it has one; `enabled`: whether it was itself,
+    as ip-link(8) sets it. `number`: its index; `peer`: that of a veth's other end, in that one's namespace (0: not
+    known).
     """
 
     netns: str
@@ -121,6 +130,21 @@ class Link:
     addresses: tuple[IPAddress, ...] = ()
     mtu: int = 0
     up: bool = True
+    enabled: bool = True
+    number: int = 0
+    peer: int = 0
+    mac: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """An entry of a namespace's neighbour table: who has an address; `state` in ip-neighbour(8)'s words."""
+
+    netns: str
+    interface: str
+    address: IPAddress
+    mac: str
+    state: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,13 +160,24 @@ class RouteQuestion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """The answer: `kind` is unicast, local, blackhole, ... or, with nothing else, the errno's name (ENETUNREACH)."""
+    """The answer: `kind` is unicast, local, blackhole, ... or, with nothing else, the errno's name (ENETUNREACH).
+
+    Where there is no way: `plain` is the kind when it is asked for the destination alone, without source and interface;
+    `refusing` the route that refuses it, as ip-route(8) lists it (`blackhole default`). "": not asked, or none.
+    """
 
     question: RouteQuestion
     kind: str
     oif: str = ""
     gateway: IPAddress | None = None
     source: IPAddress | None = None
+    plain: str = ""
+    refusing: str = ""
+
+    @property
+    def leads(self) -> bool:
+        """Whether there is a way."""
+        return self.kind in WAYS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +193,8 @@ class Evidence:
     kernel had no room for; `left_out`: how many were not kept because there were too many. `whole`: the namespaces of
     which `listings` has all tables; of others those alone that events are of. `unheard`: the namespaces where
     nothing was told of iptables-legacy's rules, if there are any.
+    `neighbours`: behind the request, if nobody answered.
+    `service`: the service port (`namespace/name:port`) that was asked for, by the lab's objects, "" for none.
     """
 
     request: Request
@@ -171,6 +208,7 @@ class Evidence:
     listings: tuple[Listing, ...] = ()
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
     flows: tuple[Flow, ...] = ()
     risen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -178,3 +216,4 @@ class Evidence:
     left_out: int = 0
     whole: frozenset[str] = frozenset()
     unheard: frozenset[str] = frozenset()
+    service: str = ""

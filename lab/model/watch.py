@@ -29,7 +29,7 @@ class FlowChange:
         return self.flow.node
 
 
-Deed = Literal["dnat", "masquerade", "mark", "reject", "drop"]
+Deed = Literal["dnat", "masquerade", "snat", "mark", "untracked", "act", "reject", "drop"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,18 +45,22 @@ def trace(  # noqa: PLR0913 - the request's own numbers
     family: Family | None = None,
     local_port: int = 0,
     timeout_s: float = 2.0,
+    size: int = 0,
     whole: bool = False,
 ) -> Evidence:
     """Send one request from a pod, node or client to whatever `to` names, and return what the kernel told of it.
 
-    `whole`: list all tables of the machines whose rules it met, also those that stayed silent; this takes longer.
+    `size`: bytes to send, and to ask for; 0: few. `whole`: list all tables of the machines whose rules it met, also
+    those that stayed silent; this takes longer.
+
     Nobody changes the lab meanwhile. Raises `TopologyError` if either is unknown or a number makes no sense,
     `KernelError` if the kernel refuses.
     """
-    observe.check_numbers(1, local_port, timeout_s)
+    observe.check_numbers(1, local_port, timeout_s, size)
     with live.steady(lab) as standing:
         request, _ = observe.request(standing.cluster, source, to, port=port, protocol=protocol, family=family)
-        return of(standing, replace(request, local_port=local_port, timeout_s=timeout_s), whole=whole)
+        request = replace(request, local_port=local_port, timeout_s=timeout_s, size=size)
+        return of(standing, request, whole=whole)
 
 
 def of(lab: Standing, request: Request, *, whole: bool = False) -> Evidence:
@@ -82,6 +86,7 @@ def job(cluster: Cluster, request: Request, *, whole: bool = False) -> Job:
         ends=ends[:MOST_ENDS],
         askers=tuple(_askers(cluster, asker, request)),
         whole=whole,
+        service=observe.service_port(cluster, request),
     )
 
 

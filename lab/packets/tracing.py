@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lab.ask import ports, traffic
 from lab.journey import questions
 from lab.kernel import conntrack, netns, network, sysctl, tap, trace, trace_events
-from lab.model.trace import OWN_TABLE, Evidence, Job, Link, Route, RouteQuestion, Tap
+from lab.model.trace import OWN_TABLE, WAYS, Evidence, Job, Link, Neighbour, Route, RouteQuestion, Tap
 from lab.packets.traced_rules import Rules
 from lab.parse import conntrack as entries
 from lab.parse.frame import frame
@@ -43,6 +43,7 @@ GIVEN_UP = frozenset(
 )
 """Counters of packets that the kernel gave up, or refused; proc(5), Documentation/networking/snmp_counter.rst."""
 
+_MAC = 6  # bytes: a frame begins with whom it is addressed to
 _SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.bridge.bridge-nf-call-iptables",
@@ -102,12 +103,14 @@ def evidence(job: Job, reply: Reply, before: Before, found: trace.Recording, tab
         listings=tuple(before.rules.listings(told)),
         links=tuple(_link(name, one) for name, links in before.links.items() for one in links),
         flows=flows,
+        neighbours=() if reply.answered else tuple(_neighbours(job)),
         risen=_risen(before.counters, _counted(job)),
         sysctls=_sysctls(job, taps),
         lost=found.lost,
         left_out=found.left_out,
         whole=before.rules.whole(told).difference(found.unheard),
         unheard=frozenset(found.unheard),
+        service=job.service,
     )
     return replace(result, routes=tuple(map(_route, questions(result))))
 
@@ -137,6 +140,10 @@ def _link(name: str, one: network.LinkFacts) -> Link:
         addresses=tuple(map(ip_address, one.addresses)),
         mtu=one.mtu,
         up=one.up,
+        enabled=one.enabled,
+        number=one.number,
+        peer=one.peer if one.kind == "veth" else 0,
+        mac=one.mac.hex(":"),
     )
 
 
@@ -157,6 +164,7 @@ def _tap(one: tap.Frame) -> Tap:
         time_ns=one.time_ns,
         mark=one.mark,
         packet=frame(one.data, ethernet=ethernet, protocol=one.protocol),
+        to=one.data[:_MAC].hex(":") if one.hardware == tap.ETHERNET else "",
     )
 
 
@@ -223,14 +231,33 @@ def _sysctls(job: Job, taps: Iterable[Tap]) -> dict[str, dict[str, str]]:
     return found
 
 
+def _neighbours(job: Job) -> Iterator[Neighbour]:
+    for name in job.places:
+        with netns.inside(name):
+            for one in network.neighbours():
+                yield Neighbour(
+                    netns=name,
+                    interface=one.interface,
+                    address=ip_address(one.address),
+                    mac=one.mac.hex(":"),
+                    state=one.state,
+                )
+
+
 def _route(question: RouteQuestion) -> Route:
+    to, source = question.destination.packed, question.source.packed if question.source else b""
+    plain = refusing = ""
     with netns.inside(question.netns):
-        source = question.source.packed if question.source else b""
-        told = network.route(question.destination.packed, source, question.iif, question.mark)
+        told = network.route(to, source, question.iif, question.mark)
+        if told.kind not in WAYS:
+            plain = network.route(to, b"", "", question.mark).kind
+            refusing = "" if plain in WAYS else network.refusing(to)
     return Route(
         question=question,
         kind=told.kind,
         oif=told.oif,
         gateway=ip_address(told.gateway) if told.gateway else None,
         source=ip_address(told.source) if told.source else None,
+        plain=plain,
+        refusing=refusing,
     )

@@ -6,6 +6,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from lab import words
 from lab.model.packet import Packet
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _cut(data: bytes, ethernet: bool, protocol: int, depth: int) -> Packet:  # n
     try:
         return _ethernet(data, depth) if ethernet else _payload(protocol, data, depth)
     except (struct.error, IndexError, ValueError):  # ValueError: an address of too few bytes
-        return Packet(protocol="frame", info=f"{len(data)} bytes, cut short")
+        return Packet(protocol="frame", info=f"{words.count(len(data), 'byte')}, cut short")
 
 
 def _ethernet(data: bytes, depth: int) -> Packet:
@@ -94,7 +95,7 @@ def _payload(kind: int, data: bytes, depth: int) -> Packet:
             return _ipv6(data, depth)
         case 0x0806:
             return _arp(data)
-    return Packet(protocol=f"ethertype {kind:#06x}", info=f"{len(data)} bytes")
+    return Packet(protocol=f"ethertype {kind:#06x}", info=words.count(len(data), "byte"))
 
 
 def _arp(data: bytes) -> Packet:
@@ -160,7 +161,7 @@ def _transport(number: int, ends: _Ends, data: bytes, length: int, depth: int) -
 
 
 def _carried(number: int) -> str:
-    return f" {number} bytes" if number > 0 else ""
+    return f" {words.count(number, 'byte')}" if number > 0 else ""
 
 
 def _packet(

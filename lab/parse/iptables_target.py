@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from ipaddress import ip_address
 
 from lab.model.address import IPAddress
@@ -16,7 +17,12 @@ def target(flag: str, name: str, options: list[Option], chains: Collection[str])
     if name in chains and not options:
         return Decide(text, Verdict("jump" if flag == "-j" else "goto", name))
     known = _TARGETS.get(name) if flag == "-j" else None
-    return (known(text, options) if known else None) or Unknown(text, match=False)
+    return (known(text, options) if known else None) or Unknown(text, match=False, word=_word(name, options))
+
+
+def _word(name: str, options: list[Option]) -> str:
+    """Return the target; of CT's two deeds the one that has a target of its own, too, by that one's name."""
+    return "NOTRACK" if name == "CT" and any(option.name == "--notrack" for option in options) else name
 
 
 def _verdict(kind: str) -> Callable[[str, list[Option]], Statement | None]:
@@ -84,14 +90,34 @@ def _reject(text: str, options: list[Option]) -> Statement | None:
     return Reject(text, answer.removeprefix("icmp-").removeprefix("icmp6-"))
 
 
+def _beside(name: str, text: str, _: list[Option]) -> Statement:
+    return Note(text, word=name)
+
+
 # What says or changes something that has no part in where a packet goes.
 _BESIDE = (
-    *("LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "TCPMSS", "CHECKSUM", "DSCP", "TOS", "ECN", "CLASSIFY", "TEE", "LED"),
+    *(
+        "LOG",
+        "NFLOG",
+        "ULOG",
+        "TRACE",
+        "AUDIT",
+        "TCPMSS",
+        "CHECKSUM",
+        "DSCP",
+        "TOS",
+        "ECN",
+        "TTL",
+        "HL",
+        "CLASSIFY",
+        "TEE",
+        "LED",
+    ),
     *("SECMARK", "CONNSECMARK", "IDLETIMER", "RATEEST"),
 )
 _TARGETS: dict[str, Callable[[str, list[Option]], Statement | None]] = {
     **{kind: _verdict(kind) for kind in ("ACCEPT", "DROP", "RETURN")},
-    **dict.fromkeys(_BESIDE, lambda text, _: Note(text)),
+    **{name: partial(_beside, name) for name in _BESIDE},
     "MARK": _set_mark,
     "CONNMARK": _set_ct_mark,
     "SNAT": _snat,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from lab.model.address import IPAddress
 from lab.model.netfilter import Dnat, Mark, Masquerade, Note, Reject, Remember, Statement
 from lab.parse.nft_value import ALL_BITS, NotKnownError, is_concat, random, whole
+from lab.parse.nft_words import words
 
 # What says, counts or changes something that has no part in where a packet goes.
 _BESIDE = {"counter", "log", "flow", "ct helper", "ct timeout", "ct expectation", "dup", "last", "secmark"}
@@ -26,13 +28,13 @@ def _mangle(text: str, body: Mapping[str, Any]) -> Iterator[Statement]:
             mix, keep, flip = _bits(body["value"])
             yield Mark(text, keep, flip, of="ct mark", mix=mix)
         case {"meta": {"key": key}} if key in _BESIDE_META:
-            yield Note(text)
+            yield Note(text, word=word({"mangle": body}))
         case {"ct": {"key": key}} if key in _BESIDE_CT:
-            yield Note(text)
+            yield Note(text, word=word({"mangle": body}))
         case {"payload": {"field": key}} if key in _BESIDE_PAYLOAD:
-            yield Note(text)
+            yield Note(text, word=word({"mangle": body}))
         case {"tcp option": _}:
-            yield Note(text)
+            yield Note(text, word=word({"mangle": body}))
         case _:
             raise NotKnownError(text)
 
@@ -105,6 +107,20 @@ def _reject(text: str, body: Mapping[str, Any] | None) -> Iterator[Statement]:
     yield Reject(text, body["expr"] if "expr" in body else body["type"])
 
 
+def _beside(name: str, text: str, _: Any) -> Iterator[Statement]:
+    yield Note(text, word=name)
+
+
+def word(expression: Any) -> str:
+    """Return what does something: `redirect`, `notrack`; what is set (`meta priority`); a target of iptables'."""
+    match expression:
+        case {"mangle": {"key": key}}:
+            return words(key)
+        case {"xt": {"type": "target", "name": str(name)}}:
+            return name
+    return str(next(iter(expression), "")) if isinstance(expression, dict) else ""
+
+
 DEEDS: dict[str, Callable[[str, Any], Iterator[Statement]]] = {
     "mangle": _mangle,
     "dnat": _dnat,
@@ -113,6 +129,6 @@ DEEDS: dict[str, Callable[[str, Any], Iterator[Statement]]] = {
     "reject": _reject,
     "snat": _snat,
     "xt": _xt,
-    **dict.fromkeys(_BESIDE, lambda text, _: iter((Note(text),))),
+    **{name: partial(_beside, name) for name in _BESIDE},
 }
 """What each kind of expression that is no question does, from its text and its body."""

@@ -21,7 +21,7 @@ from lab.model.netfilter import (
     Statement,
     Unknown,
 )
-from lab.parse.nft_deed import DEEDS
+from lab.parse.nft_deed import DEEDS, word
 from lab.parse.nft_value import VERDICTS, NotKnownError, container, flag_bits, random, value_of, verdict, whole
 from lab.parse.nft_words import words
 
@@ -74,7 +74,7 @@ def _not_known(expression: Any) -> Iterator[Statement]:
         case {"set": {"stmt": _}}:  # as in `add @s { ip saddr limit rate 3/minute }`
             asks = True
     fixed = isinstance(expression, dict) and "match" in expression and "numgen" not in text
-    yield Unknown(text, match=asks, fixed=fixed)
+    yield Unknown(text, match=asks, fixed=fixed, word="" if asks else word(expression))
 
 
 def _implied(layer: str) -> Match:

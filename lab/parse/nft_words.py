@@ -55,11 +55,36 @@ def _match(body: Any, level: int) -> str:
     return f"{words(left, level)} {operator}{shown}"
 
 
-def _dnat(body: Any, level: int) -> str:
-    family = f" {body['family']}" if "family" in body else ""
-    address = words(body["addr"], level)
-    port = f":{body['port']}" if "port" in body else ""
-    return f"dnat{family} to {f'[{address}]' if ':' in address and port else address}{port}"
+def _nat(name: str) -> Callable[[Any, int], str]:
+    def made(body: Any, level: int) -> str:
+        body = body or {}
+        family = f" {body['family']}" if "family" in body else ""
+        address = words(body["addr"], level) if "addr" in body else ""
+        port = f":{words(body['port'], level)}" if "port" in body else ""
+        to = f" to {f'[{address}]' if ':' in address and port else address}{port}" if address or port else ""
+        return f"{name}{family}{to}{_flags(body)}"
+
+    return made
+
+
+def _flags(body: Any) -> str:
+    flags = body.get("flags", ())
+    return f" {flags if isinstance(flags, str) else ','.join(flags)}" if flags else ""
+
+
+def _dup(body: Any, level: int) -> str:
+    device = f" device {words(body['dev'], level)}" if "dev" in body else ""
+    return f"dup to {words(body['addr'], level)}{device}"
+
+
+def _queue(body: Any, level: int) -> str:
+    body = body or {}
+    number = f" num {words(body['num'], level)}" if "num" in body else ""
+    return f"queue{number}{_flags(body)}"
+
+
+def _option(body: Any, _: int) -> str:
+    return f"tcp option {body['name']} {body.get('field', '')}".rstrip()
 
 
 def _meta(body: Any, _: int) -> str:
@@ -112,13 +137,16 @@ _SHAPES: dict[str, Callable[[Any, int], str]] = {
     "map": lambda body, level: f"{words(body['key'], level)} map {words(body['data'], level)}",
     "vmap": lambda body, level: f"{words(body['key'], level)} vmap {words(body['data'], level)}",
     "mangle": lambda body, level: f"{words(body['key'], level)} set {words(body['value'], level)}",
-    "dnat": _dnat,
-    "masquerade": lambda body, _: " ".join(["masquerade", *([body["flags"]] if body else [])]),
+    **{name: _nat(name) for name in ("dnat", "snat", "masquerade", "redirect", "tproxy")},
+    "notrack": lambda _, __: "notrack",
+    "dup": _dup,
+    "queue": _queue,
+    "reset": lambda body, level: f"reset {words(body, level)}",
     "reject": _reject,
     "limit": _limit,
     "log": lambda body, level: _log(body or {}, level),
     "xt": _xt,
-    "tcp option": lambda body, _: f"tcp option {body['name']} {body['field']}",
+    "tcp option": _option,
     "rt": lambda body, _: f"rt {body['key']}",
     "counter": lambda body, _: f"counter packets {body['packets']} bytes {body['bytes']}" if body else "counter",
     "elem": lambda body, level: words(body["val"], level),

@@ -115,6 +115,19 @@ def fitted(text: str, style: str, room: float) -> str:
     return text.rstrip() + ELLIPSIS
 
 
+def clipped(text: str, style: str, room: float) -> str:
+    """Return a text, or as many of its first words as `room` pixels hold, and an ellipsis: no number is cut."""
+    if width(text, style) <= room + _ROUNDING:
+        return text
+    first, *rest = text.split(" ")
+    kept = first
+    for word in rest:
+        if width(f"{kept} {word} {ELLIPSIS}", style) > room:
+            break
+        kept = f"{kept} {word}"
+    return fitted(f"{kept} {ELLIPSIS}", style, room)
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle, in pixels; y grows downwards."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab import words
 from lab.report.table import PLAIN, Look, paint, table, widest
@@ -15,32 +15,41 @@ if TYPE_CHECKING:
     from lab.model.flow import Flow, Tuple
     from lab.words import Names
 
-HEADERS = ("PROTO\nMARK", "REQUEST", "REPLY", "NAT", "STATE\nTCP STATE")
+Shape = Literal["beside", "stacked", "under"]
+"""How a flow's directions stand: beside each other in two lines, in four, or the reply's under the request's."""
+
+_PROTO, _STATE = "PROTO\nMARK", "STATE\nTCP STATE"
+_HEADERS: dict[Shape, tuple[str, ...]] = {
+    "beside": (_PROTO, "REQUEST", "REPLY", "NAT", _STATE),
+    "stacked": (_PROTO, "REQUEST", "REPLY", "NAT", _STATE),
+    "under": (_PROTO, "REQUEST\nREPLY", "NAT", _STATE),
+}
 
 
 def text(flows: Iterable[Flow], names: Names, look: Look = PLAIN) -> str:
     """Return a table for each node: a flow takes two lines, or four where the names are too long for the width."""
     ordered = sorted(flows, key=lambda flow: flow.node)
-    stacked = widest(_table(ordered, names, PLAIN, stacked=False)) > look.width
+    fitting = (one for one in _HEADERS if widest(_table(ordered, names, PLAIN, one)) <= look.width)
+    shape: Shape = next(fitting, "under")
     parts = []
     for node, group in groupby(ordered, key=lambda flow: flow.node):
         own = list(group)
         title = paint(f"{node}: {words.count(len(own), 'flow')}", "bold", look)
-        parts.append(f"{title}\n{_table(own, names, look, stacked=stacked)}")
+        parts.append(f"{title}\n{_table(own, names, look, shape)}")
     return "\n\n".join(parts) or "no flows"
 
 
-def _table(flows: list[Flow], names: Names, look: Look, *, stacked: bool) -> str:
-    return table([_row(flow, names, look, stacked=stacked) for flow in flows], HEADERS, look)
+def _table(flows: list[Flow], names: Names, look: Look, shape: Shape) -> str:
+    return table([_row(flow, names, look, shape) for flow in flows], _HEADERS[shape], look)
 
 
-def _row(flow: Flow, names: Names, look: Look, *, stacked: bool) -> list[str]:
+def _row(flow: Flow, names: Names, look: Look, shape: Shape) -> list[str]:
     zone = f"\nzone {flow.zone}" if flow.zone else ""
     state = paint(flow.state, "green" if flow.answered else "yellow", look)
+    ways = [_way(way, names, stacked=shape == "stacked") for way in (flow.original, flow.reply)]
     return [
         f"{flow.protocol}\n{flow.mark:#x}{zone}",
-        _way(flow.original, names, stacked=stacked),
-        _way(flow.reply, names, stacked=stacked),
+        *(["\n".join(ways)] if shape == "under" else ways),
         "\n".join(translations(flow, names)) or "none",
         f"{state}\n{flow.tcp_state}".rstrip(),
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab import words
 from lab.report import flows
-from lab.report.journey_rounds import Stay, folded, hops, stays
+from lab.report.journey_rounds import SHOWN, Stay, folded, hops, stays
 from lab.report.journey_rules import Block, blocks, merged
 from lab.report.journey_sentence import MOMENTS, PORT_TAKEN, ending, goal, odds, outcome, sentence
 from lab.report.table import PLAIN, Look, mark, paint, wrap
@@ -25,10 +25,9 @@ INFERRED = "~"
 
 _TITLES = {"request": "REQUEST", "reply": "REPLY", "refusal": "REFUSAL", "data": "LATER PACKET"}
 _ENDED: tuple[Moment, ...] = ("reject", "drop")
-_TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "port-changed", "reply-translated")
+_TRANSLATIONS: tuple[Moment, ...] = ("dnat", "masquerade", "snat", "port-changed", "reply-translated")
 _GUTTER = 3  # columns of the line down the machines, and of the sign for what is inferred
 _LABEL = 21  # columns of what stands before a packet's ends, at least
-_ROUNDS = 2  # of a packet that goes in circles that are told as they are
 _NARROWEST = 40  # columns that are written into, however narrow the terminal
 
 
@@ -62,9 +61,9 @@ class _Line:
     inferred: bool = False
 
 
-def text(journey: Journey, look: Look = PLAIN, *, every: bool = False, reply: bool = True) -> str:
-    """Return the story; `every`: also what merely passed; without `reply`: only the request's own way."""
-    shown = [leg for leg in journey.legs if reply or leg.role == "request"]
+def text(journey: Journey, look: Look = PLAIN, *, every: bool = False) -> str:
+    """Return the story; `every`: also what merely passed."""
+    shown = journey.legs
     sheet = _sheet(journey, shown, look, every=every)
     parts = ["\n".join(_opening(sheet)), *("\n".join(_leg(leg, sheet)) for leg in shown)]
     if any(not step.observed and (every or step.matters) for leg in shown for step in leg.steps) or any(
@@ -103,7 +102,7 @@ def _leg(leg: Leg, sheet: _Sheet) -> Iterator[str]:
     yield f"{paint(_TITLES[leg.role], 'bold', sheet.look)}  {words.line(leg.packet)}{again}"
     seen: Tuple | None = None
     told = [step for step in leg.steps if "lost" not in step.moments or step.text != leg.end.why]  # said at the end
-    for stay in stays(told) if sheet.every else folded(stays(told), _ROUNDS):
+    for stay in stays(told) if sheet.every else folded(stays(told), SHOWN):
         if stay.rounds:
             head, *rest = _folded(_again(stay), sheet.width)
             yield from (f"{node}{head}", *(f"{bar}  {line}" for line in rest))
@@ -220,10 +219,11 @@ def _said(step: Step, moment: Moment) -> str:
         case "mark-read":
             value = f"{step.mark_before:#x}" if step.mark_before is not None else ""
             return "; ".join(part for part in (value, words.line(step.text)) if part)
-        case "hairpin" if step.kind == "bridge":
-            return f"back out of {words.line(step.out_interface or step.interface)}, which it came in by"
+        case "act" | "untracked":
+            return words.line(step.text)
         case "hairpin":
-            return "back to where it came from"
+            port = words.line(step.out_interface or step.interface)
+            return f"back out of {port}, which it came in by" if step.kind == "bridge" else "back to where it came from"
     return ""
 
 

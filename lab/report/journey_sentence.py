@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,10 @@ MOMENTS: dict[Moment, str] = {
     "mark": "mark set",
     "mark-read": "mark read",
     "masquerade": "masqueraded",
+    "snat": "SNAT",
     "port-changed": "port changed",
+    "untracked": "untracked",
+    "act": "acted on",
     "hairpin": "hairpin",
     "reply-translated": "translated back",
     "reject": "refused",
@@ -63,12 +68,18 @@ def outcome(journey: Journey) -> str:
     reply = journey.reply
     took = words.seconds(reply.latency_s)
     if reply.error:
-        return f"{journey.asker} got no answer: {words.line(reply.error)} after {took}"
+        return f"{journey.asker} got no answer: {_failure(reply.error)} after {took}"
     what = f"{reply.status}" if reply.status else "an answer"
     by = f" from {words.line(reply.pod)}" if reply.pod else ""
     node = f" on {words.line(reply.node)}" if reply.node else ""
     saw = f", which saw {words.place(*reply.source, journey.names)}" if by and reply.source else ""
     return f"{journey.asker} got {what}{by}{node}{saw}, after {took}"
+
+
+def _failure(error: str) -> str:
+    """Return an error that has no word of its own in the words of strerror(3), with its symbol."""
+    number = getattr(errno, error.upper(), 0)
+    return f"{os.strerror(number)} ({error.upper()})" if number else words.line(error)
 
 
 def sentence(journey: Journey) -> str:
@@ -87,7 +98,7 @@ def goal(journey: Journey) -> str:
 
 
 def _leg(journey: Journey, role: str) -> Leg | None:
-    return next((leg for leg in journey.legs if leg.role == role), None)
+    return next((leg for leg in (*journey.legs, *journey.unwanted) if leg.role == role), None)
 
 
 def _request(journey: Journey) -> Iterator[str]:
@@ -160,10 +171,14 @@ def _deeds(steps: list[Step], leg: Leg, journey: Journey) -> list[str]:
             done.append(f"rewrote the destination{by}")
     if "masquerade" in moments:
         done.append("masqueraded")
+    elif "snat" in moments:
+        done.append("rewrote the source")
     elif "dnat" in moments and any(step.hook == "POSTROUTING" for step in steps):
         done.append("did not masquerade")
     if "port-changed" in moments:
         done.append(f"changed the source port ({PORT_TAKEN})")
+    if "untracked" in moments and "untracked" not in leg.end.why:
+        done.append("left it untracked")
     if "hairpin" in moments:
         done.append("sent it back to where it came from")
     return done
@@ -195,7 +210,7 @@ def _rest(journey: Journey) -> Iterator[str]:
     elif _connected(reply) and journey.reply.error == "timeout":
         yield "the connection was made, and no answer came by it"
     if journey.reply.error:
-        told = _TOLD.get(journey.reply.error, f"got {words.line(journey.reply.error)}")
+        told = _TOLD.get(journey.reply.error, f"was told: {_failure(journey.reply.error)}")
         yield f"{journey.asker} {told} after {words.seconds(journey.reply.latency_s)}"
 
 
@@ -216,7 +231,11 @@ def _reply(leg: Leg, what: str) -> str:
     back = [step for step in leg.steps if "reply-translated" in step.moments]
     if leg.end.kind == "refused":  # by the asker itself: no rule refuses a reply
         return f"{leg.end.node} refused {what}: {words.line(leg.end.why)}"
+    probably = "" if leg.end.observed else "probably "
+    if not leg.times:
+        return f"{probably}{words.line(leg.end.why)}"
+    if leg.end.kind == "unknown":
+        return f"{what} was of unknown fate on {leg.end.node}: {words.line(leg.end.why)}"
     if leg.end.kind != "delivered":
-        kind = "of unknown fate" if leg.end.kind == "unknown" else leg.end.kind
-        return f"{what} was {kind} on {leg.end.node}: {words.line(leg.end.why)}"
+        return f"{what} was {probably}{leg.end.kind} on {leg.end.node}: {words.line(leg.end.why)}"
     return f"{what} was translated back by the same entry" if back else f"{what} came back as it was sent"

@@ -63,7 +63,7 @@ def _rows(visit: Visit, look: Look, width: int) -> Iterator[list[str]]:
             its = _side(pair, pair.observed, width) if pair.observed else missing
             yield [mark(not pair.difference, look) if pair.reached else "", ours, its]
     ends = (wrap(f"end: {one}", width) for one in (visit.predicted, visit.observed))
-    yield [mark(not visit.difference, look), *ends]
+    yield ["" if visit.unknown else mark(not visit.difference, look), *ends]
 
 
 def _side(pair: Pair, step: walk.Step | journey.Step, width: int) -> str:

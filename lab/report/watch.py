@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, assert_never
@@ -15,7 +16,7 @@ from lab.report.table import PLAIN, Colour, Look, paint
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lab.model.flow import Flow
+    from lab.model.flow import Flow, Tuple
     from lab.model.trace import Tool
     from lab.words import Names
 
@@ -29,16 +30,44 @@ _COLOURS: dict[str, Colour] = {
     "lost": "red",
 }
 _WIDTH = len("DESTROY")
+_INDENT = len("10:01:02.000123 ")
+_HANGING = 2
+_NARROWEST = 40  # columns that are written into, however narrow the terminal
+_TOGETHER = "\xa0"  # stands for a blank at which no line is broken; none is told, see `words.line`
 
 
 def line(seen: Seen, names: Names, look: Look = PLAIN, *, width: int = 0, usual: Tool | None = None) -> str:
     """Return `10:01:02.000123 node-1 NEW     tcp client-a 10.244.1.3:40212 -> svc/web 10.96.0.10:80, to web-2 ...`.
 
     The time of day is UTC. `width`: that of a node's name. `usual`: what rules are made by; another's are told as such.
+    What is longer than `look.width` goes on in lines that are indented, where each deed of the rules has its own.
     """
     kind = (seen.end if isinstance(seen, RuleHits) else "") or _kind(seen)
-    head = f"{words.clock(seen.time_ns)} {seen.node:{width}}"
-    return f"{head} {paint(f'{kind.upper():{_WIDTH}}', _COLOURS[kind], look)} {_text(seen, names, usual)}"
+    head, label = f"{words.clock(seen.time_ns)} {seen.node:{width}}", f"{kind.upper():{_WIDTH}}"
+    about, deeds = _about(seen, names), _deeds(seen.hits, usual) if isinstance(seen, RuleHits) else []
+    said = " ".join([*about, *(unit for deed in deeds for unit in deed)])
+    begin = len(f"{head} {label} ")
+    if begin + len(said) > look.width:
+        lines = [*_folded(about, look, begin, _INDENT)]
+        lines += [line for deed in deeds for line in _folded(deed, look, _INDENT, _INDENT + _HANGING)]
+        said = "\n".join(lines)[begin:]
+    return f"{head} {paint(label, _COLOURS[kind], look)} {said}"
+
+
+def _folded(units: Sequence[str], look: Look, indent: int, further: int) -> list[str]:
+    """Return lines of units, of which none is broken that has room in a line; `further`: the other lines' indent."""
+    width = max(_NARROWEST, look.width)
+    room = width - further
+    text = " ".join(unit.replace(" ", _TOGETHER) if len(unit) <= room else unit for unit in units)
+    lines = textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_TOGETHER, " ") for line in lines]
 
 
 def _kind(seen: Seen) -> str:
@@ -53,25 +82,40 @@ def _kind(seen: Seen) -> str:
             assert_never(seen)
 
 
-def _text(seen: Seen, names: Names, usual: Tool | None) -> str:
+def _about(seen: Seen, names: Names) -> list[str]:
+    """Return what it is about, in units that a blank parts."""
     match seen:
         case RuleHits():
-            of = f", {seen.service}" if seen.service else ""
-            return f"{seen.protocol} {words.direction(seen.original, names)}{of}: {_deeds(seen.hits, usual)}"
+            parts = [*_way(seen.protocol, seen.original, names), *([seen.service] if seen.service else [])]
+            return [*_listed(parts), f"{parts[-1]}:"]
         case FlowChange():
             flow = seen.flow
-            parts = {"new": _begun, "update": _changed, "destroy": _ended}[seen.kind](flow, names)
-            return ", ".join([f"{flow.protocol} {words.direction(flow.original, names)}", *parts])
+            more = {"new": _begun, "update": _changed, "destroy": _ended}[seen.kind](flow, names)
+            parts = [*_way(flow.protocol, flow.original, names), *more]
+            return [*_listed(parts), parts[-1]]
         case Loss():
             if seen.number is None:
-                return f"what {seen.what}'s rules do, if there are any: the kernel tells another lab.watch or lab.trace"
-            return f"{words.count(seen.number, 'event')} of {seen.what}, for which the kernel had no room"
+                text = f"what {seen.what}'s rules do, if there are any: the kernel tells another lab.watch or lab.trace"
+            else:
+                text = f"{words.count(seen.number, 'event')} of {seen.what}, for which the kernel had no room"
+            return text.split(" ")
         case _:
             assert_never(seen)
 
 
-def _deeds(hits: Sequence[Hit], usual: Tool | None) -> str:
-    """Return `KUBE-SERVICES > KUBE-SVC-X > KUBE-SEP-Y: dnat; KUBE-POSTROUTING: masquerade`.
+def _way(protocol: str, way: Tuple, names: Names) -> tuple[str, str]:
+    source, destination = words.direction(way, names).split(" -> ")
+    return f"{protocol} {source}", f"-> {destination}"
+
+
+def _listed(parts: Sequence[str]) -> Iterator[str]:
+    """Yield all parts but the last one, and a comma behind each that follows the first."""
+    yield parts[0]
+    yield from (f"{part}," for part in parts[1:-1])
+
+
+def _deeds(hits: Sequence[Hit], usual: Tool | None) -> list[list[str]]:
+    """Return `KUBE-SERVICES > KUBE-SVC-X > KUBE-SEP-Y: dnat;` and `KUBE-POSTROUTING: masquerade`, each in its units.
 
     Of a chain's path what the one before it had as well is left out, and so are base chains that lead elsewhere.
     """
@@ -87,12 +131,13 @@ def _deeds(hits: Sequence[Hit], usual: Tool | None) -> str:
             parts[-1] += f", {said}{comment}"
         else:
             foreign = whose(one.tool, usual) if usual else ""
-            parts.append(f"{foreign}{' > '.join(_way(one.path, last))}: {said}{comment}")
+            parts.append(f"{foreign}{' > '.join(_chains(one.path, last))}: {said}{comment}")
         before = one
-    return "; ".join(parts)
+    ended = [*(f"{part};" for part in parts[:-1]), *parts[-1:]]
+    return [part.replace(" > ", "\n> ").split("\n") for part in ended]
 
 
-def _way(path: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
+def _chains(path: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
     """Return the chains that are worth telling: behind those that lead to `last` as well, and behind the base chain."""
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(path, last, strict=False)))
     return path[max(shared, 1) :] or path[-1:]

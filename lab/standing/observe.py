@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,11 +12,13 @@ from lab.model.address import Family, IPAddress
 from lab.model.cluster import Cluster, node_addresses
 from lab.model.flow import Flow
 from lab.model.kubernetes import HIGHEST_PORT
+from lab.model.lab import MOST_BYTES
 from lab.model.request import Reply, Request, Transport
-from lab.model.status import PortRow, Status, service_rows, shown, status_of
+from lab.model.status import PortRow, ServiceRow, Status, service_rows, shown, status_of
 from lab.parse import target as targets
 from lab.parse.mistake import listed
 from lab.parse.place import Place, places
+from lab.proxy.names import service_port_name
 from lab.standing.session import Standing, probes
 
 CURLS = 100
@@ -67,8 +69,8 @@ def ask(
     return Asked(request=asked, replies=tuple(replies), how=how, endpoints=endpoints)
 
 
-def check_numbers(count: int, local_port: int, timeout_s: float) -> None:
-    """Raise `TopologyError` with each of a request's numbers that makes no sense."""
+def check_numbers(count: int, local_port: int, timeout_s: float, size: int = 0) -> None:
+    """Raise `TopologyError` with each of a request's numbers that makes no sense; 0: any `local_port`, and `size`."""
     mistakes = []
     if not 1 <= count <= MOST_REQUESTS:
         mistakes.append(f"--count {count}: expected 1 to {MOST_REQUESTS}")
@@ -76,6 +78,8 @@ def check_numbers(count: int, local_port: int, timeout_s: float) -> None:
         mistakes.append(f"--local-port {local_port}: expected a port, 1 to {HIGHEST_PORT}")
     if not 0 < timeout_s <= LONGEST_WAIT_S:
         mistakes.append(f"--timeout {timeout_s}: expected more than 0 and at most {LONGEST_WAIT_S} seconds")
+    if not 0 <= size <= MOST_BYTES:
+        mistakes.append(f"--size {size}: expected bytes, 1 to {MOST_BYTES}, or 0 for few")
     if mistakes:
         raise TopologyError(mistakes)
 
@@ -140,9 +144,23 @@ def _behind(cluster: Cluster, goal: targets.Destination, protocol: Transport) ->
 
 def ports_behind(cluster: Cluster, address: IPAddress, number: int, protocol: Transport) -> tuple[PortRow, ...]:
     """Return the Services' ports that an address and port stand for: a ClusterIP's, a node's, or one from outside."""
+    return tuple(port for _, port in _behind_socket(cluster, address, number, protocol))
+
+
+def service_port(cluster: Cluster, asked: Request) -> str:
+    """Return the service port (`namespace/name:port`) that a request asks for, by the lab's objects; "" for none."""
+    for service, port in _behind_socket(cluster, asked.address, asked.port, asked.protocol):
+        namespace, _, name = service.name.rpartition("/")
+        return service_port_name(namespace or "default", name, port.name)
+    return ""
+
+
+def _behind_socket(
+    cluster: Cluster, address: IPAddress, number: int, protocol: Transport
+) -> Iterator[tuple[ServiceRow, PortRow]]:
     nodes = {one for node in cluster.nodes for one in node_addresses(node)}
-    return tuple(
-        port
+    return (
+        (service, port)
         for service in service_rows(cluster)
         for port in service.ports
         if port.protocol == protocol.upper()

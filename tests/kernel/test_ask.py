@@ -120,7 +120,9 @@ def test_the_udp_server_is_asked_by_udp(standing: Invoke) -> None:
     assert asked["how"] == "sockets"
     assert asked["replies"][0]["pod"] in {"web-1", "web-2"}
     assert asked["replies"][0]["source"]["name"] == "client-a"
-    assert "declares no udp port" in refused(standing("lab.curl", "client-a", "svc/web", "--udp"))
+    assert refused(standing("lab.curl", "client-a", "svc/web", "--udp")) == (
+        "svc/web declares no udp port, but 80/tcp; expected to be asked by tcp (no --udp)"
+    )
 
 
 def test_the_port_can_be_an_option(standing: Invoke) -> None:
@@ -178,6 +180,8 @@ def test_what_was_not_answered_is_told_apart(standing: Invoke, source: str, to: 
         (("--timeout", "soon"), "--timeout 'soon': expected a number"),
         (("--local-port", "99999"), "--local-port 99999: expected a port, 1 to 65535"),
         (("--local-port", "0x10"), "--local-port '0x10': expected a whole number"),
+        (("--local-port", "0"), "--local-port 0: expected a port, 1 to 65535"),
+        (("--port", "0"), "--port 0: expected a port, 1 to 65535"),
         (("--port", "99999"), "'svc/web': '99999' is not a port; expected a number from 1 to 65535"),
         (
             ("--count", "0", "--timeout", "0"),

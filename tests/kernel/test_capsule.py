@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -186,6 +187,22 @@ def test_a_call_to_a_lab_that_ended_says_so(keeper: capsule.Keeper) -> None:
     capsule.end(keeper)
     with pytest.raises(KernelError, match="the lab ended"):
         join.call(keeper, os.getpid)
+
+
+def test_who_is_killed_in_a_lab_that_stands_does_not_say_that_the_lab_ended(
+    keeper: capsule.Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(join, "_PATIENCE_S", 0.1)
+    with pytest.raises(KernelError, match=r"^what worked inside the lab was killed \(exit 137\); the lab stands$"):
+        join.call(keeper, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_call_is_ended_by_us_alone_and_what_it_runs_by_sigterm_too(keeper: capsule.Keeper) -> None:
+    def terminated() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return subprocess.run(["sh", "-c", "kill -TERM $$"], check=False).returncode
+
+    assert join.call(keeper, terminated) == -signal.SIGTERM
 
 
 def test_names_of_the_host_do_not_resolve_inside(inside: Inside) -> None:

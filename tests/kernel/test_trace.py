@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lab.errors import KernelError
+from lab.journey import assemble
 from lab.kernel import command, join, netns, network, nf_tables, trace_table
 from lab.kernel.netlink import NETLINK_NETFILTER, open_in
 from lab.model.request import Request
@@ -380,6 +381,61 @@ def test_routes_and_links_are_what_ip_says() -> None:
     assert {one.name: one.hairpin for one in links if one.hairpin is not None} == {
         one["ifname"]: one["hairpin"] for one in ports
     }
+
+
+REFUSED = (("10.99.1.1", "blackhole 10.99.1.0/24"), ("10.99.2.1", "unreachable 10.99.0.0/16"), ("10.98.0.1", ""))
+
+
+@pytest.mark.usefixtures("plain")
+def test_what_refuses_a_route_which_links_are_set_down_and_who_is_next_is_what_ip_says() -> None:
+    def look() -> tuple[Any, ...]:
+        with netns.inside("client-a"):
+            for change in (
+                "route add unreachable 10.99.0.0/16", "route add blackhole 10.99.1.0/24", "link set eth0 down",
+                "neigh add 10.244.1.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent",
+            ):  # fmt: skip
+                command.check(("ip", *change.split()))
+            told = [network.refusing(ip_address(to).packed) for to, _ in REFUSED]
+            links, said = network.links(), json.loads(command.check(("ip", "-j", "link")))
+            neighbours = network.neighbours()
+            for change in (
+                "route del unreachable 10.99.0.0/16", "route del blackhole 10.99.1.0/24", "link set eth0 up",
+                "route add default via 10.244.1.1", "neigh flush all nud permanent",
+            ):  # fmt: skip
+                command.check(("ip", *change.split()))
+        with netns.inside("node-1"):
+            port = next(one for one in network.links() if one.name == "veth-client-a")
+        return told, links, said, neighbours, port
+
+    told, links, said, neighbours, port = session.attach().call(look)
+    assert told == [refusing for _, refusing in REFUSED]
+    assert {one.name: (one.enabled, one.mac.hex(":")) for one in links} == {
+        one["ifname"]: ("UP" in one["flags"], one["address"]) for one in said
+    }
+    eth0 = next(one for one in links if one.name == "eth0")
+    assert (eth0.number, eth0.peer, port.number, port.peer) == (port.peer, port.number, eth0.peer, eth0.number)
+    assert (port.enabled, eth0.enabled) == (True, False)
+    assert ("eth0", ip_address("10.244.1.77").packed, bytes.fromhex("020000000077"), "PERMANENT") in neighbours
+
+
+FAULTS = {
+    "web-2|ip route replace blackhole default": "web-2 has the route 'blackhole default' for 10.244.1.3",
+    "web-2|ip route replace default via 10.244.2.77": "no packet was sent: nobody answered who has 10.244.2.77",
+    "web-2|ip link set eth0 down": "eth0 of web-2 is administratively down",
+    "node-2|ip link set veth-web-2 down": "veth-web-2 of node-2 is administratively down",
+    "node-1|ip neigh replace 192.168.0.11 lladdr 02:00:00:00:00:99 dev eth0 nud permanent":
+        "it was sent to MAC 02:00:00:00:00:99, which is not node-2's",
+    "node-1|ip route add prohibit 10.244.2.2": "node-1 has the route 'prohibit 10.244.2.2' for 10.244.2.2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_was_put_in_is_told_as_the_reason(lab: Lab, fault: str) -> None:
+    invoke = lab("clusterip")
+    place, _, words = fault.partition("|")
+    assert invoke("lab.exec", place, words).returncode == 0
+    ends = [leg.end for leg in assemble(trace.trace(session.attach(), "client-a", "pod/web-2", timeout_s=0.3)).legs]
+    assert FAULTS[fault] in next(end.why for end in ends if end.kind != "delivered")
 
 
 QUESTIONS = (

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,11 +24,11 @@ import pytest
 from lab.model.trace import Evidence
 from lab.packets import trace
 from lab.report import journey_document
-from lab.standing import session, state
+from lab.standing import observe, session, state
 from tests import commandline
 from tests.kernel.printed import data
 
-from .conftest import Invoke, lab_of_module
+from .conftest import Invoke, invocation, lab_of_module
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "trace"
 BAD: dict[str, tuple[str, ...]] = {
@@ -42,6 +45,10 @@ BAD: dict[str, tuple[str, ...]] = {
     "no-udp-port": ("client-a", "svc/web", "--udp"),
     "two-ports": ("client-a", "svc/web:80", "--port", "81"),
     "port-too-high": ("client-a", "svc/web:65536"),
+    "port-zero": ("client-a", "svc/web", "--port", "0"),
+    "local-port-zero": ("client-a", "svc/web", "--local-port", "0"),
+    "size": ("client-a", "svc/web", "--size", "-1"),
+    "no-file": ("client-a", "svc/web", "--svg", ""),
     "port-no-number": ("client-a", "svc/web", "--port", "http"),
     "address-without-port": ("client-a", "10.96.0.10"),
     "family-that-it-lacks": ("client-a", "svc/web", "--family", "ipv6"),
@@ -122,6 +129,18 @@ def test_without_reply_only_the_way_there_is_told_and_all_tells_more(standing: I
     assert re.search(r"rule 1, handle \d+: -m comment --comment \"kubernetes service portals\" -j KUBE-SERVICES", long)
 
 
+def test_without_reply_pictures_and_data_have_only_the_way_there_too(standing: Invoke, tmp_path: Path) -> None:
+    svg, page = tmp_path / "way.svg", tmp_path / "way.html"
+    words = ("lab.trace", "client-a", "svc/solo", "--no-reply", "--json", "--svg", str(svg), "--html", str(page))
+    done = standing(*words)
+    assert done.returncode == 0
+    journey = json.loads(done.stdout)
+    assert [leg["role"] for leg in journey["legs"]] == ["request"]
+    assert journey["sentence"].endswith("; the reply was translated back by the same entry.")
+    assert "reply: tcp" not in svg.read_text(encoding="utf-8")
+    assert "reply: tcp" not in page.read_text(encoding="utf-8")
+
+
 def test_a_request_that_nobody_answers_is_a_story_too_and_exit_status_1(standing: Invoke) -> None:
     done = standing("lab.trace", "client-a", "10.96.0.99:80", "--timeout", "0.5")
     story = traced(done, 1)
@@ -140,6 +159,24 @@ def test_a_local_port_and_a_udp_service_are_asked(standing: Invoke) -> None:
     story = traced(standing("lab.trace", "client-a", "svc/echo", "--udp", "--local-port", "20099"))
     assert "client-a 10.244.1.3:20099" in story
     assert "client-a asked echo by UDP; node-1 chose " in story
+
+
+def test_a_request_of_a_size_fills_its_packets_and_one_that_is_too_long_for_a_link_is_told(standing: Invoke) -> None:
+    assert standing("lab.exec", "node-1", "ip link set eth0 mtu 500").returncode == 0
+    words = ("lab.trace", "client-a", "svc/solo", "--size", "4000", "--timeout", "1")
+    try:
+        told = " ".join(traced(standing(*words)).split())
+        block = "-p icmp --icmp-type fragmentation-needed -j DROP"
+        assert standing("lab.exec", "node-1", f"iptables -I OUTPUT {block}").returncode == 0
+        standing("lab.exec", "client-a", "ip route flush cache")
+        lost = " ".join(traced(standing(*words), 1).split())
+        assert standing("lab.exec", "node-1", f"iptables -D OUTPUT {block}").returncode == 0
+        assert "client-a got 200" in " ".join(traced(standing(*words[:3])).split())  # a small one passes
+    finally:
+        standing("lab.exec", "node-1", "ip link set eth0 mtu 1500")
+    assert "REFUSAL icmp fragmentation needed ┌─ node-1" in told
+    assert "client-a got 200, after" in told
+    assert re.search(r"; a later packet \(tcp \[P?\.\] \d+ bytes\) was lost on node-1: it is larger than", lost)
 
 
 def test_json_is_of_the_published_shape_and_the_kernels_own(standing: Invoke) -> None:
@@ -174,14 +211,14 @@ def test_explain_puts_what_was_predicted_beside_it(standing: Invoke) -> None:
 def test_explain_that_finds_a_difference_says_where_and_ends_with_exit_status_1(
     standing: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trace.trace
+    whole = trace.of
 
     def without_a_rule(*arguments: Any, **more: Any) -> Evidence:
         evidence = whole(*arguments, **more)
         gone = next(one for one in evidence.events if one.kind == "rule" and one.chain.startswith("KUBE-SVC-"))
         return replace(evidence, events=tuple(one for one in evidence.events if one is not gone))
 
-    monkeypatch.setattr(trace, "trace", without_a_rule)
+    monkeypatch.setattr(trace, "of", without_a_rule)
     story = traced(standing("lab.trace", "client-a", "svc/solo", "--explain"), 1)
     assert "the kernel did not show it" in story
     done = standing("lab.trace", "client-a", "svc/solo", "--explain", "--json")
@@ -238,6 +275,25 @@ def test_a_file_that_is_there_is_kept_and_nothing_is_sent(standing: Invoke, tmp_
     assert done.stderr == f"error: --svg '{svg}': File exists; expected a new file, or -\n"
     assert svg.read_text() == "mine"
     assert "20098" not in standing("lab.conntrack").stdout
+
+
+def asked(port: int) -> bool:
+    """Inside: return whether a request to a port has come to a node."""
+    return any(flow.original.dport == port for flow in observe.flows_on(["node-1"]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_interrupts_a_trace(standing: Invoke, number: int) -> None:
+    del standing
+    port = 8000 + number
+    argv = invocation("lab.trace", "client-a", f"10.96.0.99:{port}", "--timeout", "60")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0) as process:
+        deadline = time.monotonic() + 20
+        while not session.attach().call(partial(asked, port)):
+            assert time.monotonic() < deadline
+        os.killpg(process.pid, number)
+        out, said = process.communicate(timeout=20)
+    assert (process.returncode, out, said.decode()) == (128 + number, b"", "interrupted\n")
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------

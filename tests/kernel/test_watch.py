@@ -43,10 +43,12 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Invoke]:
 
 
 @contextmanager
-def watching(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Give a `lab.watch` that has begun."""
-    argv = invocation("lab.watch", *words)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+def watching(*words: str, apart: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a `lab.watch` that has begun; `apart`: in a process group of its own."""
+    argv, group = invocation("lab.watch", *words), 0 if apart else None
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, process_group=group
+    ) as process:
         assert process.stderr is not None
         try:
             assert select.select([process.stderr], [], [], DEADLINE_S)[0], "it did not begin"
@@ -75,6 +77,14 @@ def ended(process: subprocess.Popen[bytes], number: int | None = None) -> tuple[
     out, said = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, said
     return out.decode(), said.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_ends_a_watch_as_one_to_it_alone(standing: Invoke, number: int) -> None:
+    del standing
+    with watching("--node", "node-1", apart=True) as process:
+        os.killpg(process.pid, number)
+        assert ended(process) == ("", "saw 0 events\n")
 
 
 def plain(line: str) -> str:

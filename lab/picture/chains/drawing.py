@@ -15,6 +15,7 @@ from lab.picture.svg import (
     Box,
     Element,
     Point,
+    clipped,
     curves,
     element,
     fitted,
@@ -35,7 +36,7 @@ _ROW = 21.0
 _PAD = 12.0
 _INDENT = 12.0
 _ACROSS, _DOWN = 54.0, 16.0
-_NARROW, _WIDE = 150.0, 384.0
+_NARROW, _WIDE = 150.0, 560.0
 _LEAST = 60.0  # of what a row asks
 _BETWEEN = 44.0  # two forests, or a forest and its marks
 
@@ -196,8 +197,8 @@ def _shortened(row: Row, room: float) -> str:
     """Return what a row says in `room` pixels; of what it asks less is told, if need be, than of what it does."""
     left = room - width(f": {row.does}", "note")
     if row.asks and row.does and left >= _LEAST:
-        return f"{fitted(row.asks, 'note', left)}: {row.does}"
-    return fitted(said(row), "note", room)
+        return f"{clipped(row.asks, 'note', left)}: {row.does}"
+    return clipped(said(row), "note", room)
 
 
 def _marks(cards: Sequence[Card], y: float) -> _Placed:

@@ -40,7 +40,8 @@ def drawing(journey: Journey, *, headed: bool = True) -> Element:
         *_deaths(journey, places),
     ]
     bottom = high + places[-1].box.bottom if places else high
-    below, more = legend.legend(journey, bottom + 34, where.width - 2 * MARGIN)
+    again = any(card.again for card in places)
+    below, more = legend.legend(journey, bottom + 34, where.width - 2 * MARGIN, again=again)
     return svg.picture(
         (where.width, bottom + 34 + more),
         [*head, svg.group(*body, transform=f"translate(0 {svg.number(high)})"), *below],

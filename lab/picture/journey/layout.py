@@ -186,6 +186,8 @@ def _spots(
         below = max(below, under + LOCAL_GAP + TALL["process"] / 2 if strand.process else 0.0, said)
         ends[side] = _stacked(strand.lower, high, 0.0)
         lower = max(lower, ends[side][1])
+        if not _taps(strand.lower[-1:]):  # a packet begins here, under the interface by which it leaves, if it does
+            top = max(top, end + GAP + ends[side][1] + PAD if strand.lower else 0.0)
     centre = top + above
     for side, strand in strands.items():
         spots += _amid(strand, side, high, where, centre)

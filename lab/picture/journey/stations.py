@@ -91,7 +91,7 @@ def stations(journey: Journey) -> list[Station]:
     rows: list[Row] = []
     first = 0
     for index, leg in enumerate(journey.legs):
-        found = folded(stays(journey, range(first, first + len(leg.steps))))
+        found = list(folded(journey, stays(journey, range(first, first + len(leg.steps)))))
         first += len(leg.steps)
         if side_of(journey, leg) == "up":
             found.reverse()

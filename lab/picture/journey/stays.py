@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lab.model.journey import Journey, Step
-
-MOST = 3
-"""How often in a row a packet may come to the same places; of more rounds only the first and the last are shown."""
-_WIDEST = 6
+from lab.report.journey_rounds import SHOWN, circles, look
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
     """A place, and what happened to a packet there before it went elsewhere, as indexes of `Journey.steps`.
 
-    `rounds`: how many rounds through the places `within` it stands for; 0 for a stay at one place.
+    `rounds`: for how many more rounds through the places `within` it stands; 0 for a stay at one place.
     """
 
     name: str
@@ -58,24 +55,14 @@ def _begins_again(step: Step, stay: Sequence[Step]) -> bool:
     )
 
 
-def folded(found: Sequence[Stay]) -> list[Stay]:
-    """Return stays with one in place of all rounds but the first and the last, where a packet goes round and round."""
-    names = [stay.name for stay in found]
-    for start in range(len(names)):
-        for period in range(1, _WIDEST + 1):
-            rounds = _rounds(names[start:], period)
-            if rounds > MOST:
-                first, last = start + period, start + (rounds - 1) * period
-                steps = tuple(index for stay in found[first:last] for index in stay.steps)
-                within = tuple(names[start:first])
-                middle = Stay("and so on", steps, rounds - 2, within)
-                return [*found[:first], middle, *found[last : last + period], *folded(found[last + period :])]
-    return list(found)
-
-
-def _rounds(names: Sequence[str], period: int) -> int:
-    """Return how often the first `period` names follow each other."""
-    count = 1
-    while len(names) >= (count + 1) * period and names[count * period : (count + 1) * period] == names[:period]:
-        count += 1
-    return count
+def folded(journey: Journey, found: Sequence[Stay]) -> Iterator[Stay]:
+    """Yield stays with one in place of all rounds but the first and the last, where a packet goes round and round."""
+    for circle in circles([look(journey.steps[index] for index in stay.steps) for stay in found], SHOWN):
+        first = circle.first + circle.period
+        last = circle.first + (circle.rounds - 1) * circle.period
+        yield from found[circle.first : first]
+        if circle.rounds > 1:
+            steps = tuple(index for stay in found[first:last] for index in stay.steps)
+            within = tuple(stay.name for stay in found[circle.first : first])
+            yield Stay("and so on", steps, circle.rounds - SHOWN, within)
+            yield from found[last : last + circle.period]

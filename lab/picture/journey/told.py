@@ -22,7 +22,10 @@ HUES: dict[Moment, Colour] = {
     "mark": "amber",
     "mark-read": "amber",
     "masquerade": "violet",
+    "snat": "violet",
     "port-changed": "violet",
+    "untracked": "amber",
+    "act": "amber",
     "hairpin": "blue",
     "reply-translated": "violet",
     "reject": "red",
@@ -61,7 +64,7 @@ def lines(journey: Journey, cell: Cell) -> list[Line]:
     """Return what is to be said beside a cell."""
     if cell.within:
         whom = words.several(list(dict.fromkeys(cell.within)), "and")
-        return [Line(f"by {whom}", leg=min(cell.legs))]
+        return [Line(f"{cell.name.replace(' ', ' more ')} by {whom}", leg=min(cell.legs))]
     owners = legs_of(journey)
     said: list[Line] = []
     for index in cell.steps:
@@ -135,8 +138,10 @@ def _words(step: Step, moment: Moment) -> list[str]:
             said = [f"mark {mark(step.mark_before)} read"]
         case "hairpin":
             said = ["hairpin", *([f"back out of {step.out_interface}"] if step.out_interface else [])]
-        case "dnat" | "masquerade" | "port-changed" | "reply-translated":
+        case "dnat" | "masquerade" | "snat" | "port-changed" | "reply-translated":
             said = [MOMENTS[moment], *changed(step.before, step.after)]
+        case "act":
+            said = [f"{MOMENTS[moment]}: {step.text}".removesuffix(": ")]
         case _:
             said = [MOMENTS[moment]]
     return said
