@@ -432,8 +432,29 @@ def test_what_was_right_when_the_check_began_is_in_time(root: Path, monkeypatch:
 def test_an_exam_whose_time_is_over_is_told_by_the_next_command(root: Path) -> None:
     examined(root, began=100.0)
     done = commandline.run("exercise.list")
-    assert done.stderr == "the time is up\nexam over: 0 of 2 exercises passed; it had 10 min\n"
+    said = "the time is up\nexam over: 0 of 2 exercises passed; it had 10 min\n"
+    assert done.stderr.startswith(f"{said}\n#  TITLE")
+    assert "go on with exercise 1: its lab stays" in done.stderr
     assert commandline.run("exercise.list").stderr == ""
+    examined(root, began=100.0)
+    shutil.rmtree(root)  # somebody else's exercises may be gone by then
+    assert commandline.run("exercise.progress", "--folder", str(scenes.folder())).stderr.startswith(said)
+
+
+def test_who_ends_an_exam_is_told_how_each_exercise_went_and_keeps_the_lab(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(session, "down", ended.append)
+    examined(root, first="b", second="c", began=4e9)
+    file.change(lambda found: events.begun(events.checked(found, [], 4e9), attempt(root, "c", seed=2)))
+    done = commandline.run("exercise.exam", "--end")
+    first, second = [line for line in done.stdout.splitlines() if "A pod does not reach itself" in line]
+    assert (first.split()[0], "✓" in first, second.split()[0], "✗" in second) == ("2", True, "3", True)
+    assert "go on with exercise 3" in done.stdout  # as the course calls what the exam called 2
+    assert "exercise.start NUMBER  " in done.stdout
+    assert ended == []
+    assert commandline.run("exercise.progress").stdout.count("under way: exercise 3 ") == 1
 
 
 def test_an_exam_is_the_same_for_a_class_whoever_is_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +468,15 @@ def test_an_exam_is_the_same_for_a_class_whoever_is_root(root: Path, monkeypatch
     assert drawn[0] == drawn[1]
     with pytest.raises(TopologyError, match="--count 3: expected 1 to 2, as many as can be taken without root"):
         learner.examine(Course(folder=str(root), progress=Progress()), 3, 10, 7)
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-1", "10081", "1e300"])
+def test_an_exam_of_no_time_or_without_end_is_refused_with_what_is_expected(minutes: str) -> None:
+    refused = commandline.run("exercise.exam", "--minutes", minutes, "--count", "1")
+    assert refused.returncode == 2
+    assert f"--minutes {float(minutes):g}: expected more than 0, and at most 10080 (a week)" in refused.stderr
+    assert file.read().exam is None
 
 
 def test_an_exercise_of_another_folder_is_not_the_exams(root: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lab.model.verdict import CellSeen, Trial, Verdict, Verified
 from lab.parse import exercise as parse
 from lab.parse.mistake import Mistakes
 from lab.report import verify as report
+from lab.report.table import Look
 from lab.standing import installed, live
 from lab.workshop import labs, scenes
 
@@ -225,10 +226,13 @@ def verdict(**states: str) -> Verdict:
 
 
 def test_a_cell_is_green_only_if_each_finding_of_each_expectation_holds() -> None:
-    one = Cell(name="c", it="i", expectations=())
+    first, then = (Expectation(it="i", from_=asker, to="svc/web") for asker in ("web-1", "client-a"))
+    one = Cell(name="c", it="i", expectations=(first, then))
     good, bad = (finding(holds=True),), (finding(holds=True), finding(holds=False))
     assert judge.seen(one, [[good], [good, good]]).state == "green"
-    assert judge.seen(one, [[good], [good, bad]]).state == "red"
+    red = judge.seen(one, [[good], [good, bad]])
+    assert red.state == "red"
+    assert list(red.tried) == [(first, good), (then, good), (then, bad)]  # who asked, also of a step
 
 
 def test_a_verdict_holds_only_if_all_was_tried_is_green_and_stays_so() -> None:
@@ -262,7 +266,8 @@ def test_a_cell_that_is_left_out_is_not_tried() -> None:
 
 
 def test_the_report_tells_what_is_wrong_with_which_fix_and_seed_and_the_time_on_the_wall() -> None:
-    bad = CellSeen(name="hairpin", it="i", state="red", findings=((finding(holds=False),),))
+    who = Expectation(it="i", from_="pod/web-1", to="svc/web:80")
+    bad = CellSeen(name="hairpin", it="i", state="red", findings=((finding(holds=False),),), asked=(who,))
     trials = (
         Trial(stage="before", seed=1, began_s=50.0, took_s=1.0),
         Trial(stage="broken", seed=1, began_s=51.0, took_s=1.0),
@@ -281,7 +286,7 @@ def test_the_report_tells_what_is_wrong_with_which_fix_and_seed_and_the_time_on_
         "small, solve/y.sh, with seed 2",
         "red: hairpin",
         "",
-        "hairpin: i",
+        "hairpin, web-1 -> svc/web:80: i",
         "   WHAT    EXPECTED  OBSERVED",
         "✗  answer  e         o",
         "",
@@ -294,3 +299,15 @@ def test_the_report_tells_what_is_wrong_with_which_fix_and_seed_and_the_time_on_
     assert (told["holds"], told["exercises"][0]["trials"][3]["cells"][0]["name"]) == (False, "hairpin")
     assert [one["took_s"] for one in told["exercises"]] == [3.0, 0.0]
     assert report.text([Verified(exercise="true", trials=trials[:3])], 4.0).endswith("\n\n1 exercise proven, in 4.0 s")
+
+
+def test_what_is_wrong_with_an_exercise_is_told_in_lines_that_fit_and_what_a_script_printed_as_it_is() -> None:
+    printed = f"break.sh: exit 1, with seed 1\n    {'printed ' * 20}"
+    wrong = (f"announced as red, and not red after the break: {', '.join(['remote-node'] * 20)}", printed)
+    found = [
+        Verified(exercise="small", trials=(Trial(stage="broken", seed=1, wrong=wrong),)),
+        Verified(exercise="big", mistakes=(f"exercise.yaml:26:5: expected {'one of these, ' * 20}",)),
+    ]
+    told = report.text(found, 1.0, Look(width=80)).splitlines()
+    assert printed.splitlines()[1] in told
+    assert max(len(line) for line in told if "printed" not in line) <= 80

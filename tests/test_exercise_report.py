@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ GIVEN_UP = Record(attempts=1, gave_up=True)
 
 
 def attempt(name: str, **fields: Any) -> Attempt:
-    return Attempt(exercise=name, seed=7, lab="exercise", since=100, touched=700, **fields)
+    return Attempt(exercise=name, lab="exercise", since=100, touched=700, **{"seed": 7, **fields})
 
 
 def finding(it: str, *, holds: bool, what: str = "answer") -> Finding:
@@ -96,6 +97,9 @@ def test_no_name_is_told_before_its_exercise_is_passed_or_given_up() -> None:
         *(report.verdict(Verdict(cells=(cell("a", state),)), begun, "exercise 7") for state in ("red", "untried")),
         course.nothing_follows("exercise 7", [7]),
         course.exam(Exam(began=0, minutes=45, items=(ExamItem(exercise=secret, seed=1),)), 600),
+        course.exam_over(
+            Exam(began=0, minutes=45, items=(ExamItem(exercise=secret, seed=7),)), rows, {}, begun.attempt
+        ),
     ]
     assert [text for text in texts if secret in text] == []
     assert texts[0] == "Silence\nexercise 7 of 33, hairpin: level 1 of 5, about 5 min"
@@ -185,6 +189,44 @@ def test_an_exam_says_how_much_time_is_left_and_what_it_came_to() -> None:
     assert course.exam(Exam(began=0, minutes=45, items=items), 600) == "exam: 1 of 2 exercises passed, 35 min left"
     over = Exam(began=0, minutes=45, items=items, ended=900)
     assert course.exam(over, 5000) == "exam over: 1 of 2 exercises passed in 60 s, of 45 min"
+
+
+OVER = Exam(
+    began=0,
+    minutes=45,
+    items=(ExamItem(exercise=ROWS[0].name, seed=7, took_s=300), ExamItem(exercise="targetport", seed=8)),
+    ended=900,
+)
+
+
+def test_an_exam_that_is_over_says_of_each_exercise_whether_it_was_passed_and_how_to_go_on() -> None:
+    assert course.exam_over(OVER, ROWS, NUMBERS, attempt("targetport", seed=8), Look(width=80)) == (
+        "exam over: 1 of 2 exercises passed in 5 min, of 45 min\n"
+        "\n"
+        "#  TITLE                                                   PASSED   TIME\n"
+        "1  The node reaches everybody, its pods reach nobody, and  ✓       5 min\n"
+        "   this is a long title\n"
+        "2  Refused                                                 ✗           -\n"
+        "\n"
+        "The numbers are those of the course again.\n"
+        "next:\n"
+        "  invoke exercise                     go on with exercise 2: its lab stays as it\n"
+        "                                      is, and now there are hints\n"
+        "  invoke exercise.solution --give-up  the solution of exercise 2\n"
+        "  invoke exercise.start NUMBER        begin another of these; exercise.solution\n"
+        "                                      --give-up then tells its solution"
+    )
+
+
+def test_behind_an_exam_the_solution_of_what_was_passed_last_can_be_read_at_once() -> None:
+    passed = attempt(ROWS[0].name, passed=True)
+    told = course.exam_over(OVER, ROWS, NUMBERS, passed, elsewhere=True)
+    assert re.search("\n  invoke exercise.solution +the solution of exercise 1\n", told)
+    assert "invoke exercise.start NUMBER --folder FOLDER  " in told
+    assert "go on with" not in told
+    alone = Exam(began=0, minutes=45, items=OVER.items[:1], ended=900)
+    assert "exercise.start" not in course.exam_over(alone, ROWS, NUMBERS, passed)
+    assert "(it cannot be read any more)" in course.exam_over(OVER, (), {}, None)
 
 
 def test_paragraphs_flow_and_commands_stay() -> None:

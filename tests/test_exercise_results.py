@@ -99,12 +99,12 @@ def class_(*learners: str) -> list[results.HandedIn]:
 def test_a_teacher_sees_a_row_for_each_learner_and_for_each_exercise_that_was_begun() -> None:
     assert report.text(class_("ann", "bob")) == (
         "LEARNER  PASSED  GAVE UP  CHECKS  HINTS  TIME  EXAM    CHECKSUM\n"
-        "ann      1 of 3  1             3      5  90 s  1 of 2  ✓\n"
-        "bob      1 of 3  1             3      5  90 s  1 of 2  ✓\n"
+        "ann      1 of 3        1       3      5  90 s  1 of 2  ✓\n"
+        "bob      1 of 3        1       3      5  90 s  1 of 2  ✓\n"
         "\n"
         "EXERCISE        BEGUN BY  PASSED BY  GAVE UP  HINTS  MEDIAN TIME\n"
-        "ip-forward-off  2         2          0            2  90 s\n"
-        "hairpin         2         0          2            8  -"
+        "ip-forward-off         2          2        0      2         90 s\n"
+        "hairpin                2          0        2      8            -"
     )
 
 
@@ -122,7 +122,14 @@ def test_who_has_handed_in_two_files_is_named_below_the_table() -> None:
 
 
 def test_the_tables_fit_into_80_columns_whatever_a_learner_is_called() -> None:
-    told = report.text(class_("x" * 200, "\x1b[31mred\n", "ann"))
+    record = Record(attempts=100, checks=1000, hints=100, passes=1, best_s=204.0)
+    rows = tuple(Row(name=f"{'e' * 30}{n}", chapter="c", title="t", difficulty=1, record=record) for n in range(35))
+    exam = Exam(began=0, minutes=45, items=tuple(ExamItem(exercise=f"e{n}", seed=1, took_s=9) for n in range(10)))
+    full = results.document(results.collected(Progress(exams=(exam,)), rows, learner="y" * 40, now=86400.0))
+    told = report.text([results.read(full.encode(), "full.json"), *class_("x" * 200, "\x1b[31mred\n", "ann")])
+    assert "35 of 35" in told
+    assert "119 min" in told
+    assert "10 of 10" in told
     assert max(map(len, told.splitlines())) <= 80
     assert "\x1b" not in told
 

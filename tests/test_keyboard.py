@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import termios
 from collections.abc import Iterator
@@ -51,6 +52,14 @@ def test_keys_are_read_without_enter_and_not_shown(shell: Terminal) -> None:
     shell.send("q")
     shell.expect_exact("status 0")
     assert flags(shell) == FLAGS
+
+
+def test_what_home_or_an_arrow_sends_is_one_key_and_no_letter(shell: Terminal) -> None:
+    reading(shell)
+    shell.send("\x1b[Hr\x1bOHl\x1b[1;5Hx\x1bhn")  # Home, thrice, and Alt-H: their last letter would be a hint
+    shell.expect_exact("\nkey<n>")
+    found = re.findall("key<(.)>", str(shell.before))
+    assert found == ["\x1b", "r", "\x1b", "l", "\x1b", "x", "\x1b"]
 
 
 def test_who_is_suspended_leaves_the_terminal_as_it_was_and_reads_keys_again_when_back(shell: Terminal) -> None:

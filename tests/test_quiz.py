@@ -14,7 +14,7 @@ from lab.model.finding import Finding
 from lab.model.lab import Expectation, FlowExpectation
 from lab.model.progress import Attempt, Progress
 from lab.model.verdict import Run, Verdict
-from lab.report import exercise, quiz
+from lab.report import again, exercise, quiz
 from lab.report.table import Look
 from lab.workshop import quiz as room
 
@@ -160,8 +160,8 @@ def test_a_choice_of_many_words_hangs() -> None:
 )
 def test_the_command_that_shows_a_request_again_makes_that_request(fields: dict[str, object], words: str) -> None:
     proof = msgspec.structs.replace(PROOF, **fields)
-    assert quiz.command(proof) == f"invoke lab.trace client-a svc/web{words}"
-    assert quiz.command(proof, "exercise-2").endswith(" --lab exercise-2")
+    assert again.trace(proof) == f"invoke lab.trace client-a svc/web{words}"
+    assert again.trace(proof, "exercise-2").endswith(" --lab exercise-2")
 
 
 def test_a_wrong_answer_leads_to_the_command_that_shows_it() -> None:

@@ -12,7 +12,7 @@ from invoke import Context
 from lab.cli import course, learn
 from lab.cli.output import clear_progress, note, progress
 from lab.cli.task import command
-from lab.errors import LabError, TopologyError
+from lab.errors import KernelError, LabError
 
 if TYPE_CHECKING:
     from lab.workshop.attempts import Sitting
@@ -25,6 +25,9 @@ T = TypeVar("T")
 _IN_STATE = {"links", "rules"}
 """Of these changes a lab's state tells whether they have left anything."""
 
+_KEYS = {"n", "h", "l", "r", "x", "q", "\x04", ""}
+"""Keys that mean something, and others do nothing; the last ones are Ctrl-D, and that the terminal has gone."""
+
 _QUIET_S = 0.4
 """A command often changes several things: it is checked when there was no change for so long, in seconds."""
 
@@ -36,15 +39,28 @@ def watch(_: Context) -> None:
     What changes rules, links, routes, sysctls or flows in the lab, from whatever
     terminal. Keys: n next, h hint, l list, r check now, x reset, q quit.
     """
-    from lab.workshop import attempts, changes, keyboard
+    from lab.workshop import attempts, keyboard
 
     sitting: Sitting | None = attempts.present(course.at(going_on=True))
     with keyboard.keys() as keys:
         while sitting:
-            with changes.Changes(sitting.standing) as heard:
-                if heard.unheard():
-                    note("what iptables-legacy changes is not noticed without root: press r after it")
-                sitting = _attend(heard, keys)
+            sitting = _listened(sitting, keys)
+
+
+def _listened(sitting: Sitting, keys: Keys) -> Sitting | None:
+    """Attend to one exercise, and say what comes next if its lab ends meanwhile."""
+    from lab.workshop import attempts, changes
+
+    try:
+        with changes.Changes(sitting.standing) as heard:
+            if heard.unheard():
+                note("what iptables-legacy changes is not noticed without root: press r after it")
+            return _attend(heard, keys)
+    except LabError:
+        if not sitting.standing.record.keeper.alive:  # whoever leaves the block has waited for its end
+            attempts.note(sitting.attempt, lambda found: found)  # says so if another command has ended it
+            attempts.present(course.at(going_on=True))  # says so if not, and what is next, as a check does
+        raise
 
 
 def _attend(heard: Changes, keys: Keys) -> Sitting | None:
@@ -53,16 +69,15 @@ def _attend(heard: Changes, keys: Keys) -> Sitting | None:
     while not keys.quitting:
         keys.prompt = _prompt(solved=solved)
         note(keys.prompt)
-        kinds = _waited(heard, keys, state)
+        happened = _waited(heard, keys, state)
         keys.prompt = ""
-        if kinds:
-            note(f"{' and '.join(sorted(kinds))} changed")
-            solved, state = _check(heard), heard.state()
-            keys.forget()
-            continue
-        match keys.pressed():
+        match happened:
             case "q" | "" | "\x04":
                 return None
+            case frozenset() as kinds:
+                note(f"{' and '.join(sorted(kinds))} changed")
+                solved, state = _check(heard), heard.state()
+                keys.forget()
             case "r":
                 solved, state = _check(heard), heard.state()
                 keys.forget()
@@ -87,23 +102,30 @@ def _prompt(*, solved: bool) -> str:
     return f"\n[{'  '.join(keys)}]"
 
 
-def _waited(heard: Changes, keys: Keys, state: str) -> set[str]:
-    """Wait for a key: nothing is returned; or for changes that have left something: of what kinds they are."""
+def _waited(heard: Changes, keys: Keys, state: str) -> frozenset[str] | str:
+    """Wait for a key that means something, or for changes that have left something: of what kinds they are.
+
+    Raises `LabError` if nothing more is heard, as when the lab has ended.
+    """
     sources: list[Keys | Changes] = [keys, heard]
-    while heard in select.select(sources, [], [])[0]:
-        kinds = _changed(heard)
-        if not kinds <= _IN_STATE or heard.state() != state:  # not just kube-proxy's writing the same rules anew
-            return kinds
-    return set()
+    while True:
+        if heard in select.select(sources, [], [])[0]:
+            kinds = _changed(heard)
+            if kinds is None:
+                raise KernelError("what listens inside the lab has ended", hint="begin again: invoke exercise.watch")
+            if not kinds <= _IN_STATE or heard.state() != state:  # not just kube-proxy's writing the same rules anew
+                return kinds
+        elif (key := keys.pressed()) in _KEYS:
+            return key
 
 
-def _changed(heard: Changes) -> set[str]:
-    """Return what has changed when nothing more changes for a moment; raises `TopologyError` if the lab has ended."""
-    kinds: set[str] = set()
+def _changed(heard: Changes) -> frozenset[str] | None:
+    """Return what has changed when nothing more changes for a moment; None if the lab has ended."""
+    kinds: frozenset[str] = frozenset()
     while True:
         new = heard.heard()
         if new is None:
-            raise TopologyError("the lab has ended", hint="build it anew, or see what is under way: invoke exercise")
+            return None
         kinds |= new
         if not select.select([heard], [], [], _QUIET_S)[0]:
             return kinds

@@ -10,9 +10,10 @@ from invoke import Context
 
 from lab.cli.output import look, note, show, show_json
 from lab.cli.task import JSON, command
-from lab.errors import HostError
+from lab.errors import HostError, TopologyError
 
 if TYPE_CHECKING:
+    from lab.model.progress import Exam
     from lab.workshop.course import Course
 
 
@@ -23,13 +24,26 @@ NAMES = "show all names, as teachers and authors need them"
 
 def at(folder: str = "", *, going_on: bool = False) -> Course:
     """Return the course as `lab.workshop.course.course` does; say so if the time of an exam was found to be over."""
-    from lab.report import course as report
     from lab.workshop.course import course
 
     found = course(folder, going_on=going_on)
     if found.over:
-        note(f"the time is up\n{report.exam(found.over, time.time())}")
+        note(f"the time is up\n{exam_over(found.over)}\n")
     return found
+
+
+def exam_over(exam: Exam) -> str:
+    """Return what an exam came to that has ended; in a line, if its exercises cannot be read any more."""
+    from lab.report import course as report
+    from lab.workshop import progress as file
+    from lab.workshop.course import Course, chosen_folder
+
+    of = Course(folder=exam.folder, progress=file.read())
+    try:
+        rows, elsewhere = of.rows, of.folder != chosen_folder("")
+    except TopologyError:
+        return report.exam(exam, time.time())
+    return report.exam_over(exam, rows, of.numbers, of.progress.attempt, look(), elsewhere=elsewhere)
 
 
 def note_mistaken(of: Course) -> None:

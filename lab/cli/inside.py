@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke import Context
 
-from lab.cli.output import FAILED, clear_progress, look, note, number, progress, show, show_json
+from lab.cli.output import FAILED, clear_progress, look, note, number, port_number, progress, show, show_json
 from lab.cli.task import JSON, LAB, LOCAL_PORT, PLACE, PORT, WHOM, command
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def curl(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     to: str,
     count: str = "1",
     udp: bool = False,
-    port: str = "0",
-    local_port: str = "0",
+    port: str | None = None,
+    local_port: str | None = None,
     timeout: str = "5",
     lab: str = "",
     json: bool = False,
@@ -56,10 +56,10 @@ def curl(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         standing,
         source,
         to,
-        port=number("--port", port) or None,
+        port=port_number("--port", port) or None,
         protocol="udp" if udp else "tcp",
         count=times,
-        local_port=number("--local-port", local_port),
+        local_port=port_number("--local-port", local_port),
         timeout_s=number("--timeout", timeout, of=float),
     )
     if json:
@@ -126,14 +126,14 @@ def _traces(tried: Sequence[Expectation], findings: Sequence[Finding], lab: str)
     "" if that is no single request: each pod of a Deployment asked.
     """
     from lab.parse.kinds import KINDS
-    from lab.report import quiz
+    from lab.report import again
 
     failed = next(finding.it for finding in findings if not finding.holds)
     one = next(one for one in tried if failed in (one.it, *(step.it for step in one.then)))
     kind, named, _ = one.from_.partition("/")
     if named and KINDS.get(kind.lower()) == "Deployment":
         return ""
-    return quiz.command(one, lab)
+    return again.trace(one, lab)
 
 
 @command(

@@ -166,12 +166,12 @@ def check(_: Context, json: bool = False) -> None:
 
 def show_verdict(at: Course, sitting: Sitting, verdict: Verdict, found: Progress, *, bad_only: bool = False) -> None:
     """Show what a check found (`bad_only`: without what is as it should be), and what comes next."""
+    from lab.report import again, quiz
     from lab.report import exercise as report
-    from lab.report import quiz
 
     cells = [cell for cell in verdict.cells if not bad_only or cell.state != "green"]
     parts = [report.checked(cells, look())] if cells else []
-    parts += filter(None, [report.since(sitting.attempt.red, verdict, look())])
+    parts += filter(None, [again.first_red(cells, _named(sitting)), report.since(sitting.attempt.red, verdict, look())])
     if verdict.runs:
         parts = [quiz.text(verdict.runs, sitting.attempt.answers, _named(sitting), look())]
     show("\n\n".join([*parts, report.verdict(verdict, found, at.present, look())]))
@@ -183,14 +183,13 @@ def show_verdict(at: Course, sitting: Sitting, verdict: Verdict, found: Progress
 
 def _show_next(found: Progress) -> None:
     """Show what comes behind a pass."""
-    from lab.report import course as report
     from lab.report.exercise import next_moves
     from lab.workshop import learner
 
     moves = [("invoke exercise.next", "the next one"), ("invoke exercise.solution", "why it works, what to read")]
     if found.exam is not None:
         if not found.exam.left:
-            show(report.exam(learner.end_exam(course.at()), time.time()))
+            show(course.exam_over(learner.end_exam(course.at())))
             return
         moves = moves[:1]
     show(next_moves(moves))
@@ -229,13 +228,13 @@ def answer(_: Context, question: str, choice: str) -> None:
     told with its exercise.check.
     """
     from lab import words
-    from lab.report import quiz
+    from lab.report import again, quiz
     from lab.workshop import attempts, learner
 
     sitting = attempts.present(course.at(going_on=True))
     noted = learner.answer(sitting, question, choice)
-    again = "" if sitting.scene.spec.mend else quiz.command(noted.question.proof, _named(sitting))
-    show(quiz.answered(noted.question, noted.given, again, right=noted.right))
+    look_at = "" if sitting.scene.spec.mend else again.trace(noted.question.proof, _named(sitting))
+    show(quiz.answered(noted.question, noted.given, look_at, right=noted.right))
     if noted.right is False:
         sys.exit(FAILED)
     if noted.right is None and noted.open:

@@ -63,7 +63,7 @@ def report(_: Context, file: list[str], csv: bool = False) -> None:
 @command(
     help={
         "count": "how many exercises",
-        "minutes": "how long it may take",
+        "minutes": "how long it may take, up to a week",
         "seed": "draw the same exercises, broken in the same way, as others did with this number; default: a new one",
         "folder": course.FOLDER,
         "end": "end the exam that is under way",
@@ -82,7 +82,7 @@ def exam(
 
     at = course.at(folder)
     if end:
-        show(told.exam(learner.end_exam(at), time.time()))
+        show(course.exam_over(learner.end_exam(at)))
         return
     drawn = number("--seed", seed) if seed else None
     begun = learner.examine(at, number("--count", count), number("--minutes", minutes, of=float), drawn)

@@ -10,7 +10,7 @@ from lab.exercise.matrix import matrix
 from lab.model.cluster import Cluster
 from lab.model.exercise import Cell, ExerciseSpec
 from lab.model.finding import Finding
-from lab.model.verdict import CellSeen, Verdict
+from lab.model.verdict import CellSeen, State, Verdict
 from lab.parse.mistake import LAB, Mistakes, did_you_mean, listed, show
 
 Judged = Sequence[tuple[Finding, ...]]
@@ -64,7 +64,9 @@ def _no_cell(name: str, known: Sequence[str]) -> str:
 def seen(cell: Cell, judged: Sequence[Judged]) -> CellSeen:
     """Return a cell with the findings of each of its expectations, which it was tried with."""
     findings = tuple(part for one in judged for part in one)
-    return CellSeen(name=cell.name, it=cell.it, state="green" if holds(findings) else "red", findings=findings)
+    asked = tuple(wanted for wanted, one in zip(cell.expectations, judged, strict=True) for _ in one)
+    state: State = "green" if holds(findings) else "red"
+    return CellSeen(name=cell.name, it=cell.it, state=state, findings=findings, asked=asked)
 
 
 def holds(judged: Judged) -> bool:

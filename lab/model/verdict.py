@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lab.model.exercise import Question
     from lab.model.finding import Finding
     from lab.model.journey import Journey
+    from lab.model.lab import Expectation
 
 State = Literal["green", "red", "untried"]
 Stage = Literal["before", "broken", "wrong", "solve"]
@@ -20,13 +21,20 @@ Stage = Literal["before", "broken", "wrong", "solve"]
 class CellSeen:
     """A cell of the matrix, or a probe, and how it was found: `untried` where what it needs is red.
 
-    `findings`: of each expectation, and each of its steps.
+    `findings`: of each expectation, and each of its steps; `asked`: for each of these the expectation, which says who
+    asked whom; () of an answer to a question, for which nobody asked anybody.
     """
 
     name: str
     it: str
     state: State
     findings: tuple[tuple[Finding, ...], ...] = ()
+    asked: tuple[Expectation, ...] = ()
+
+    @property
+    def tried(self) -> Iterator[tuple[Expectation | None, tuple[Finding, ...]]]:
+        """The findings of each expectation and step, with the expectation; None: nobody asked anybody."""
+        return zip(self.asked or (None,) * len(self.findings), self.findings, strict=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,6 +135,13 @@ def _host_and_port(text: str) -> tuple[str, str]:
     return (host, port) if colon else (text, "")
 
 
+def port_of(text: str) -> int | None:
+    """Return the port of a destination, as `destination` takes it, if it is said in numbers; else None."""
+    rest, _, url = _url(text)
+    port = _host_and_port(rest)[1] or (str(HTTP) if url else "")
+    return int(port) if port.isdecimal() else None
+
+
 def _address(text: str) -> IPAddress | None:
     try:
         return None if "%" in text else ip_address(text)
@@ -162,10 +169,19 @@ def _port(place: Place, port: str, protocol: str, said: str) -> int:
         return mine[0][1]
     if mine:
         raise TopologyError(f"{place.typed} has several {protocol} ports; expected {listed(_choices(place, mine))}")
-    others = [f"{number}/{kind.lower()}" for _, number, kind in place.ports]
-    known = f": it has {listed(others)}" if others else ""
-    text = f"{place.typed} declares no {protocol} port{known}"
-    raise TopologyError(f"{text}; expected one to be said, as in {place.typed}:{HTTP}")
+    raise TopologyError(_no_port(place, protocol))
+
+
+def _no_port(place: Place, protocol: str) -> str:
+    """Return that a place declares no port of a protocol; if it has others, how these are asked."""
+    text = f"{place.typed} declares no {protocol} port"
+    if not place.ports:
+        return f"{text}; expected one to be said, as in {place.typed}:{HTTP}"
+    text = f"{text}, but {listed((f'{number}/{kind.lower()}' for _, number, kind in place.ports), last='and')}"
+    spoken = {kind for _, _, kind in place.ports} & {"TCP", "UDP"}
+    if not spoken:
+        return f"{text}; expected another destination: only tcp and udp are asked by"
+    return f"{text}; expected to be asked by {'tcp (no --udp)' if 'TCP' in spoken else 'udp (--udp)'}"
 
 
 def _ports(ports: list[tuple[str, int, str]]) -> str:

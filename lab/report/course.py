@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from lab import words
-from lab.report.exercise import WIDE, narrow, told
-from lab.report.table import PLAIN, Look, paint, table, wrap
+from lab.report.exercise import WIDE, narrow, next_moves, told
+from lab.report.table import PLAIN, Look, mark, paint, table, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lab.model.progress import Attempt, Exam, Progress, Row
 
 _LEAST = 16  # columns for a title
+_BESIDE = 22  # columns beside a title where an exam is told
 _TOLD = ("passed", "given up")
 
 
@@ -148,6 +149,51 @@ def exam(one: Exam, now: float) -> str:
         return f"exam: {so_far}, {words.seconds(max(0.0, one.deadline - now))} left"
     had = words.seconds(60 * one.minutes)
     return f"exam over: {so_far}{f' in {words.seconds(took)}, of {had}' if took else f'; it had {had}'}"
+
+
+def exam_over(
+    one: Exam,
+    rows: Sequence[Row],
+    numbers: Mapping[str, int],
+    attempt: Attempt | None,
+    look: Look = PLAIN,
+    *,
+    elsewhere: bool = False,
+) -> str:
+    """Return what an exam came to, exercise by exercise, and what comes next: going on, and the solutions.
+
+    `rows`, `numbers`: the course's, to which the exercises now belong again; `attempt`: the present one; `elsewhere`:
+    the course is another one than commands take by themselves.
+    """
+    titles = {row.name: words.line(row.title) for row in rows}
+    cells = [
+        [
+            str(numbers.get(item.exercise, "")),
+            wrap(titles.get(item.exercise, "(it cannot be read any more)"), narrow(look).width - _BESIDE),
+            mark(item.took_s is not None, look),
+            "" if item.took_s is None else words.seconds(item.took_s),
+        ]
+        for item in one.items
+    ]
+    shown = table(cells, ["#", "TITLE", "PASSED", "TIME"], look, right="# TIME")
+    moves, mine = [], attempt and (attempt.exercise, attempt.seed)
+    if attempt and mine in {(item.exercise, item.seed) for item in one.items}:
+        moves = _after(attempt, f"exercise {numbers[attempt.exercise]}" if attempt.exercise in numbers else "it")
+    if len(one.items) > bool(moves):
+        start = f"invoke exercise.start NUMBER{' --folder FOLDER' if elsewhere else ''}"
+        moves.append((start, "begin another of these; exercise.solution --give-up then tells its solution"))
+    said = "The numbers are those of the course again."
+    return "\n\n".join([exam(one, one.ended or 0.0), shown, f"{said}\n{next_moves(moves)}"])
+
+
+def _after(attempt: Attempt, called: str) -> list[tuple[str, str]]:
+    """Return what comes next for the exercise that was under way when an exam ended."""
+    if attempt.over:
+        return [("invoke exercise.solution", f"the solution of {called}")]
+    return [
+        ("invoke exercise", f"go on with {called}: its lab stays as it is, and now there are hints"),
+        ("invoke exercise.solution --give-up", f"the solution of {called}"),
+    ]
 
 
 def data(found: Progress, rows: Sequence[Row]) -> dict[str, Any]:

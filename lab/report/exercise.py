@@ -9,6 +9,7 @@ from msgspec import to_builtins
 
 from lab import words
 from lab.exercise.progress import spent_s
+from lab.report import again
 from lab.report.prose import flowed
 from lab.report.table import PLAIN, Look, mark, paint, table, wrap
 
@@ -78,11 +79,13 @@ def _reason(cell: CellSeen, room: int) -> str:
     if cell.state == "untried":
         said = [f"{finding.what}: {finding.observed}" for part in cell.findings for finding in part]
         return f"{it}\n{wrap(words.line('; '.join(said) or 'not tried: what it needs is red'), room)}"
-    failed = next((finding for part in cell.findings for finding in part if not finding.holds), None)
+    bad = ((asked, finding) for asked, part in cell.tried for finding in part if not finding.holds)
+    asked, failed = next(bad, (None, None))
     if failed is None:
         return it
+    who = f"{again.in_short(asked)}: " if asked else ""
     about = "" if failed.it == cell.it else f"{failed.it}: "
-    seen = f"{about}{failed.what}: {failed.observed}; expected {failed.expected}"
+    seen = f"{who}{about}{failed.what}: {failed.observed}; expected {failed.expected}"
     return f"{it}\n{wrap(words.line(seen), room)}"
 
 
@@ -147,7 +150,10 @@ def verdict(seen: Verdict, found: Progress, called: str, look: Look = PLAIN) -> 
 
 
 def verdict_data(seen: Verdict) -> dict[str, Any]:
-    """Return `holds`, `stable`, `costs` and the `cells`: each `name`, `it`, `state` and its `findings`."""
+    """Return `holds`, `stable`, `costs` and the `cells`: each `name`, `it`, `state` and its `findings`.
+
+    Of each finding there is, too, what `lab.report.again.data` says of its request.
+    """
     return {
         "holds": seen.holds,
         "stable": seen.stable,
@@ -157,7 +163,9 @@ def verdict_data(seen: Verdict) -> dict[str, Any]:
                 "name": cell.name,
                 "it": cell.it,
                 "state": cell.state,
-                "findings": [to_builtins(finding) for part in cell.findings for finding in part],
+                "findings": [
+                    {**again.data(asked), **to_builtins(finding)} for asked, part in cell.tried for finding in part
+                ],
             }
             for cell in seen.cells
         ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab import words
+from lab.report import again, journey_json
 from lab.report import journey as story
-from lab.report import journey_json
 from lab.report.exercise import WIDE, narrow
 from lab.report.journey_sentence import sentence
 from lab.report.table import PLAIN, Look, mark, paint, wrap
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lab.model.exercise import Question
-    from lab.model.lab import Expectation
     from lab.model.verdict import Run
 
 _INDENT = "  "
@@ -48,16 +47,16 @@ def _hanging(begin: str, said: str) -> str:
     return begin + wrap(said, WIDE - len(begin)).replace("\n", "\n" + " " * len(begin))
 
 
-def answered(asked: Question, given: str, again: str, *, right: bool | None) -> str:
+def answered(asked: Question, given: str, look_at: str, *, right: bool | None) -> str:
     """Return what is said of an answer that was given; `right`: None of a prediction that was not run yet.
 
-    `again`: the command that shows what is asked about, "" if there is none.
+    `look_at`: the command that shows what is asked about, "" if there is none.
     """
     if right is None:
         return wrap(f"noted: {asked.name}: {words.line(given)}", WIDE)
     if right:
         return wrap(words.line(asked.why), WIDE) or "right"
-    return f"no: look again: {again}" if again else "no: look again at what the lab does"
+    return f"no: look again: {look_at}" if look_at else "no: look again at what the lab does"
 
 
 def text(runs: Sequence[Run], answers: Mapping[str, str], lab: str = "", look: Look = PLAIN) -> str:
@@ -72,7 +71,7 @@ def _run(run: Run, answers: Mapping[str, str], lab: str, look: Look) -> str:
     right = all(answers.get(one.name) == one.answer for one in run.questions)
     seen = wrap(sentence(run.journey), look.width) if right else story.text(run.journey, look)
     asked = (_prediction(one, answers.get(one.name, ""), look) for one in run.questions)
-    return "\n\n".join([paint(f"$ {command(run.questions[0].proof, lab)}", "bold", look), seen, *asked])
+    return "\n\n".join([paint(f"$ {again.trace(run.questions[0].proof, lab)}", "bold", look), seen, *asked])
 
 
 def _prediction(asked: Question, given: str, look: Look) -> str:
@@ -82,19 +81,6 @@ def _prediction(asked: Question, given: str, look: Look) -> str:
     head = paint(wrap(f"{asked.name}: {words.line(given)}", room), "green" if right else "red", look)
     lines = [*head.splitlines(), *wrap(words.line(said), room).splitlines()]
     return f"{mark(right, look)} " + f"\n{_INDENT}".join(lines)
-
-
-def command(proof: Expectation, lab: str = "") -> str:
-    """Return the command that makes a proof's request and shows its journey; `lab`: its name, if it must be said."""
-    options = {
-        "--port": proof.port,
-        "--local-port": proof.local_port,
-        "--family": proof.family,
-        "--lab": lab,
-    }
-    said = [f"{option} {value}" for option, value in options.items() if value]
-    udp = ["--udp"] if proof.protocol == "udp" else []
-    return " ".join(["invoke lab.trace", proof.from_, proof.to, *udp, *said])
 
 
 def data(runs: Sequence[Run]) -> list[dict[str, Any]]:

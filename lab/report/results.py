@@ -23,7 +23,7 @@ _COLUMNS = (
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WIDE = 80
-_NAME = 22  # columns for a learner's name, or an exercise's
+_LEARNER, _EXERCISE = 17, 22  # columns for a name, beside what else a row has at most: `33 of 33`, `102 min`
 
 
 def text(handed_in: Sequence[HandedIn], look: Look = PLAIN) -> str:
@@ -46,7 +46,7 @@ def _remarks(handed_in: Sequence[HandedIn]) -> Iterator[str]:
         files.setdefault(words.line(one.results.learner), []).append(words.line(one.file))
     for learner, of in files.items():
         if len(of) > 1:
-            yield f"{words.cut(learner, _NAME, '...')} has handed in {len(of)} files: {words.several(of, 'and')}"
+            yield f"{_short(learner, _EXERCISE)} has handed in {len(of)} files: {words.several(of, 'and')}"
 
 
 def _learners(handed_in: Sequence[HandedIn], look: Look) -> str:
@@ -55,7 +55,7 @@ def _learners(handed_in: Sequence[HandedIn], look: Look) -> str:
         found = one.results.exercises
         took = [row.record.best_s for row in found if row.record.best_s is not None]
         rows.append([
-            _short(one.results.learner),
+            _short(one.results.learner, _LEARNER),
             f"{sum(row.record.passes > 0 for row in found)} of {len(found)}",
             str(sum(row.record.state == "given up" for row in found)),
             str(sum(row.record.checks for row in found)),
@@ -65,7 +65,7 @@ def _learners(handed_in: Sequence[HandedIn], look: Look) -> str:
             mark(one.untouched, look),
         ])  # fmt: skip
     headers = ["LEARNER", "PASSED", "GAVE UP", "CHECKS", "HINTS", "TIME", "EXAM", "CHECKSUM"]
-    return table(rows, headers, look, right="PASSED CHECKS HINTS TIME")
+    return table(rows, headers, look, right="PASSED GAVE UP CHECKS HINTS TIME")
 
 
 def _exam(exams: Sequence[Exam]) -> str:
@@ -87,7 +87,7 @@ def _exercises(begun: dict[str, list[Row]], look: Look) -> str:
     for name, of in begun.items():
         took = [row.record.best_s for row in of if row.record.best_s is not None]
         rows.append([
-            _short(name),
+            _short(name, _EXERCISE),
             str(sum(row.record.attempts > 0 for row in of)),
             str(sum(row.record.passes > 0 for row in of)),
             str(sum(row.record.state == "given up" for row in of)),
@@ -95,11 +95,11 @@ def _exercises(begun: dict[str, list[Row]], look: Look) -> str:
             words.seconds(statistics.median(took)) if took else "",
         ])  # fmt: skip
     headers = ["EXERCISE", "BEGUN BY", "PASSED BY", "GAVE UP", "HINTS", "MEDIAN TIME"]
-    return table(rows, headers, look, right="HINTS")
+    return table(rows, headers, look, right="BEGUN PASSED BY GAVE UP HINTS MEDIAN TIME")
 
 
-def _short(text: str) -> str:
-    return words.cut(words.line(text), _NAME, "...")
+def _short(text: str, width: int) -> str:
+    return words.cut(words.line(text), width, "...")
 
 
 def as_csv(handed_in: Sequence[HandedIn]) -> str:

@@ -50,11 +50,11 @@ def mark(holds: bool, look: Look) -> str:  # noqa: FBT001 - the mark of true and
 def table(rows: Sequence[Sequence[str]], headers: Sequence[str], look: Look = PLAIN, *, right: str = "") -> str:
     """Return rows under headers in columns that two blanks part; a cell may have several lines.
 
-    `right` names the headers whose columns are aligned to the right, separated by blanks. Numbers stay as written.
+    `right` has the words of the headers whose columns are aligned to the right. Numbers stay as written.
     """
     from tabulate import tabulate  # noqa: PLC0415 - wanted only where a table is printed
 
-    aligned = right.split()
+    aligned = [header for header in headers if header and set(header.split()) <= set(right.split())]
     return tabulate(  # the headers are its first row: as headers they would make their columns two blanks wider
         [[paint(header, "bold", look) for header in headers], *([cell or "-" for cell in row] for row in rows)],
         tablefmt="plain",

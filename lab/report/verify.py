@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab import words
 from lab.model.verdict import span_s
-from lab.report import findings
-from lab.report.table import PLAIN, Look, mark, paint, table
+from lab.report import again, findings
+from lab.report.table import PLAIN, Look, mark, paint, table, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,22 +55,30 @@ def _took(one: Verified) -> str:
 def _failures(one: Verified, look: Look) -> list[str]:
     parts = []
     if one.mistakes:
-        lines = "\n".join(one.mistakes)
+        lines = "\n".join(_laid_out(text, look) for text in one.mistakes)
         parts.append(f"{paint(one.exercise, 'bold', look)}\n{paint(lines, 'red', look)}")
     for trial in one.trials:
         if trial.wrong:
             title = paint(f"{one.exercise}, {_titled(trial)}", "bold", look)
-            parts.append("\n".join([title, *(paint(text, "red", look) for text in trial.wrong)]))
+            lines = "\n".join(_laid_out(text, look) for text in trial.wrong)
+            parts.append(f"{title}\n{paint(lines, 'red', look)}")
             parts += _cells(trial, look)
     return parts
+
+
+def _laid_out(text: str, look: Look) -> str:
+    """Return a text in lines that fit; what a script has printed, in lines of its own, stays as it is."""
+    return text if "\n" in text else wrap(text, look.width)
 
 
 def _cells(trial: Trial, look: Look) -> list[str]:
     """Return for some cells of a failed trial all about the first of its expectations that does not hold."""
     found = []
     for cell in trial.cells:
-        bad = [part for part in cell.findings if not all(finding.holds for finding in part)]
-        found += [f"{cell.name}: {findings.details(part, look)}" for part in (bad or cell.findings)[:1]]
+        bad = [(asked, part) for asked, part in cell.tried if not all(finding.holds for finding in part)]
+        for asked, part in (bad or list(cell.tried))[:1]:
+            who = f", {again.in_short(asked)}" if asked else ""
+            found.append(f"{cell.name}{who}: {findings.details(part, look)}")
     return found[:_MOST]
 
 

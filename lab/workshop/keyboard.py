@@ -32,11 +32,17 @@ class Keys:
         return _FD
 
     def pressed(self) -> str:
-        """Return a key, in lower case; "" if the terminal has gone."""
+        """Return a key, in lower case; "" if the terminal has gone.
+
+        What Home, an arrow or Alt sends begins with ESC, and is one key, ESC: Home's last letter is an H.
+        """
         try:
-            return os.read(_FD, 1).decode(errors="replace").lower()
+            key = os.read(_FD, 1)
+            if key == b"\x1b":
+                _read_sequence()
         except OSError:
             return ""
+        return key.decode(errors="replace").lower()
 
     def forget(self) -> None:
         """Forget what was pressed until now, since it was not meant for what comes, but for `q`."""
@@ -87,6 +93,19 @@ def keys() -> Iterator[Keys]:
         for number, handler in handlers:
             signal.signal(number, handler)
         _restore(before)
+
+
+def _read_sequence() -> None:
+    """Read what came with an ESC: `[` and all up to a letter or ~ (ECMA-48, 5.4), `O` and a letter, or a letter."""
+    introducer = _waiting()
+    last = _waiting() if introducer in {b"[", b"O"} else b""
+    while introducer == b"[" and last and not b"@" <= last <= b"~":
+        last = _waiting()
+
+
+def _waiting() -> bytes:
+    """Return a byte that is there to be read, or b""."""
+    return os.read(_FD, 1) if select.select([_FD], [], [], 0)[0] else b""
 
 
 def _in_front() -> bool:

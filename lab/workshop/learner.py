@@ -23,6 +23,9 @@ from lab.workshop import progress as file
 from lab.workshop.attempts import Sitting
 from lab.workshop.course import Course
 
+MOST_MINUTES = 7 * 24 * 60
+"""How long an exam may take, in minutes."""
+
 
 def check(sitting: Sitting, progress: Meter) -> tuple[Verdict, Progress]:
     """Judge the present attempt, until it is stable, and note what was red; run what a quiz predicts.
@@ -176,7 +179,8 @@ def examine(at: Course, count: int, minutes: float, seed: int | None) -> Exam:
     mistakes = [text for text, wrong in (
         (f"--count {count}: expected 1 to {len(rows)}, as many as can be taken without root",
          not 1 <= count <= len(rows)),
-        (f"--minutes {minutes}: expected how long it may take", not 0 < minutes < float("inf")),
+        (f"--minutes {minutes:g}: expected more than 0, and at most {MOST_MINUTES} (a week)",
+         not 0 < minutes <= MOST_MINUTES),
     ) if wrong]  # fmt: skip
     if mistakes:
         raise TopologyError(mistakes)

@@ -109,6 +109,12 @@ def test_a_learner_takes_an_exercise_from_its_ticket_to_its_pass(invoke: Invoke,
     assert max(map(len, begun.stdout.splitlines())) <= 100  # of a file; a terminal's width is heeded
     for said in ("curl: (28)", "└─ router", "you may touch:", "it is solved when:", "invoke lab.shell"):
         assert said in begun.stdout
+    again = re.search(
+        r"\n\nto ask it again \(([a-z-]+)\):\n  invoke lab\.curl (\S+) (svc/\S+) --count", broken[0].stdout
+    )
+    assert again
+    assert f"✗  {again[1]} " in broken[0].stdout
+    assert f" {again[2].partition('/')[2]} -> {again[3]}: shares: " in " ".join(broken[0].stdout.split())
     node, asker = broken_node(begun.stdout), re.search(r"client-[ab]", begun.stdout)
     address = re.search(r"http://([0-9.]+)/", begun.stdout)
     assert asker
@@ -146,8 +152,9 @@ def test_watch_checks_when_something_has_changed_and_not_else(invoke: Invoke) ->
     node = broken_node(invoke("exercise.start", EXERCISE).stdout)
     with terminal("exercise.watch") as watch:
         watch.expect_exact(KEYS)
-        watch.send("n")
+        watch.send("zn")
         watch.expect_exact("not solved yet")
+        assert KEYS not in str(watch.before)  # for a key that means nothing, nothing is said
         watch.expect_exact(KEYS)
         watch.send("l")
         watch.expect("\n> +1 ")
@@ -181,7 +188,7 @@ def test_what_is_pressed_while_watch_checks_is_forgotten_but_for_q(invoke: Invok
 LFLAGS = termios.ICANON | termios.ECHO
 
 
-@pytest.mark.parametrize("ending", ["q", "\x03", signal.SIGTERM, "the lab ends"])
+@pytest.mark.parametrize("ending", ["q", "\x03", signal.SIGTERM, "the lab ends", "the lab ends amid a check"])
 def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: Any) -> None:
     invoke("exercise.start", "quiz")
     with pexpect.spawn("sh", ["-i"], encoding="utf-8", timeout=30, env={**os.environ, "PS1": "$ "}) as shell:
@@ -190,9 +197,13 @@ def test_whatever_ends_watch_the_terminal_is_as_before(invoke: Invoke, ending: A
         shell.sendline(f"{command}; echo sta''tus $?")
         shell.expect_exact(KEYS)
         assert termios.tcgetattr(shell.child_fd)[3] & termios.ICANON == 0
-        if ending == "the lab ends":
+        if str(ending).startswith("the lab ends"):
+            if ending != "the lab ends":
+                shell.send("r")
+                shell.expect_exact("checking ...")
             invoke("lab.down")
-            shell.expect_exact("invoke exercise")
+            shell.expect_exact("its lab exercise does not stand any more")
+            shell.expect_exact("invoke exercise.reset")  # the next step that exercise.check has
         elif isinstance(ending, str):
             shell.send(ending)
         else:
