@@ -31,7 +31,16 @@ _STANDS = "`invoke lab.list` shows what stands"
 _EX_SOFTWARE = 70  # sysexits.h
 _END = signal.SIGUSR1
 """Tells a watcher to end its child. Nobody else sends it: SIGTERM comes to a whole group, as of timeout(1)."""
-_LOOK_S = 0.3  # Python sees a signal that came just before a system call when that returns: none may last
+_NOT_OURS = (
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGTERM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+"""What a terminal, or a whole group, tells a watcher's child as well."""
 _PATIENCE_S = 5.0  # for a keeper to end whose children are killed already
 
 
@@ -64,8 +73,9 @@ class Call(Generic[T]):
         Raises `GoneError` if it was killed with the lab, `KernelError` if it was killed alone.
         """
         if self._raw is None:
-            while not self.over(_LOOK_S):
-                pass
+            with _signals_noticed() as noticed:
+                while self._pipe not in select.select([self._pipe, noticed], [], [])[0]:
+                    os.read(noticed, 1)
             with os.fdopen(os.dup(self._pipe), "rb") as pipe:
                 raw = pipe.read()
             self._end(raw)
@@ -92,6 +102,25 @@ class Call(Generic[T]):
         self._raw = raw
         os.close(self._pipe)
         self._status = wait(self._watcher)
+
+
+@contextmanager
+def _signals_noticed() -> Iterator[int]:
+    """Give a descriptor that any signal makes readable.
+
+    Python runs a signal's handler when a system call returns; a signal that comes just before one does not end it.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before: int | None = None
+    try:
+        with suppress(ValueError):  # in a thread that is not the main one, to which no signal comes
+            before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        yield read
+    finally:
+        if before is not None:
+            signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
 
 
 def _ended(keeper: Keeper) -> bool:
@@ -198,7 +227,7 @@ def _fork_inside(
         os.close(us)
         return watcher
     try:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {_END, signal.SIGTERM})  # until they are seen to
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {_END, *_NOT_OURS})  # until they are seen to
         try:
             _join(keeper)
             die_with(us, _END)
@@ -258,8 +287,7 @@ def _see_to_its_end(inner: int) -> None:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(child, signal.SIGKILL)
 
-    asks_to_end = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
-    for number in (*asks_to_end, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+    for number in _NOT_OURS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(_END, hand_on)
 

@@ -96,7 +96,17 @@ def test_a_program_that_joined_ends_with_the_command_that_started_it(keeper: cap
     assert ended
 
 
-def test_a_program_that_ctrl_z_stopped_does_not_keep_its_lab(keeper: capsule.Keeper, tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_a_program_that_ctrl_z_stopped_does_not_keep_its_lab(
+    keeper: capsule.Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, early: bool
+) -> None:
+    def when_it_has_stopped(inner: int) -> None:  # Ctrl-Z came before the watcher was ready for it
+        os.waitid(os.P_PID, inner, os.WSTOPPED | os.WNOWAIT)
+        see_to_its_end(inner)
+
+    see_to_its_end = join._see_to_its_end
+    if early:
+        monkeypatch.setattr(join, "_see_to_its_end", when_it_has_stopped)
     started = tmp_path / "started"
     os.mkfifo(started)
     child = os.fork()
