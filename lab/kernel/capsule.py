@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from lab.errors import HostError, KernelError
 from lab.kernel import netns, syscalls
-from lab.kernel.fork import fork
+from lab.kernel.fork import HANDLED, fork
 
 FOLDER = Path("/run/hairpin")
 """Where a capsule keeps what is Hairpin's own; seen inside alone."""
@@ -168,6 +168,7 @@ def _become(argv: Sequence[str], name: str, keep: Path, log: int, fds: tuple[int
         with suppress(OSError):  # the one that listed them
             os.set_inheritable(fd, fd in kept)
     os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # our caller may have let them wait
     os.execve(argv[0], list(argv), env)  # noqa: S606 - an argument list, no shell
 
 

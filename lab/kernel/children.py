@@ -8,12 +8,12 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NoReturn, TypeVar, cast
 
 from lab.errors import KernelError, LabError
-from lab.kernel.fork import HANDLED, die_with, fork
+from lab.kernel.fork import HANDLED, die_with, fork, undisturbed
 
 T = TypeVar("T")
 
@@ -74,16 +74,6 @@ class _Child:
         if not succeeded:
             raise result
         return result
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let signals that would interrupt wait until the block has ended."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(number: int, function: Callable[[], object], running: dict[int, _Child], poll: select.poll) -> None:

@@ -6,6 +6,8 @@ import os
 import select
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lab.kernel import syscalls
 
@@ -33,6 +35,16 @@ def fork() -> int:
                 signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let signals that would interrupt wait until the block has ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait(pid: int) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
-import select
 import signal
 import socket
 import struct
@@ -68,7 +66,6 @@ class Running:
 
     def __init__(self, keeper: Keeper, work: Callable[[socket.socket], None]) -> None:
         """Begin, and return when it is ready; what it raises before is raised here."""
-        self._keeper = keeper
         self._ours, theirs = socket.socketpair()
         with theirs:
             self._call = join.Call(keeper, partial(_attend, work, theirs))
@@ -85,8 +82,6 @@ class Running:
         try:
             self._call.result()
         except join.GoneError:
-            if not self._lab_ended():
-                raise
             return True
         finally:
             if self._call.over(0):
@@ -102,16 +97,6 @@ class Running:
             self._ours.close()
             return False
         return self.wait()
-
-    def _lab_ended(self) -> bool:
-        """Return whether the keeper ends: its children are killed first."""
-        fd = self._keeper.pidfd()
-        if fd is None:
-            return True
-        try:
-            return bool(select.select([fd], [], [], _PATIENCE_S)[0])
-        finally:
-            os.close(fd)
 
 
 def _attend(work: Callable[[socket.socket], None], control: socket.socket) -> None:

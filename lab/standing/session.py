@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import lab
 from lab.errors import KernelError, TopologyError
-from lab.kernel import capsule, children, join
+from lab.kernel import capsule, join
+from lab.kernel.fork import undisturbed
 from lab.model.cluster import Cluster, pod_addresses
 from lab.model.kubernetes import Pod
 from lab.model.ops import Run
@@ -130,7 +131,7 @@ def passing(
         yield standing
     finally:
         if ours and not (stays and stays()):
-            with children.undisturbed(), suppress(TopologyError):  # it never stood, or the block itself has ended it
+            with undisturbed(), suppress(TopologyError):  # it never stood, or the block itself has ended it
                 down(name)
 
 
@@ -155,23 +156,23 @@ def down(name: str) -> bool:
 @contextmanager
 def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Orders]]:
     """Start a keeper; whatever goes wrong while its lab is built ends it and clears the state folder."""
-    ours, theirs = socket.socketpair()
-    log = state.open_log(folder)
-    argv = [sys.executable, "-P", "-m", "lab.standing.keeper", str(theirs.fileno()), name]
     env = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     keeper = None
     try:
-        with ours, theirs:
-            keeper = capsule.spawn(argv, name=name, keep=state.root(), log=log, fds=[theirs.fileno()], env=env)
-            theirs.close()
+        with ExitStack() as open_files:
+            with undisturbed():  # until we know the keeper, who holds the log from now on
+                ours, theirs = map(open_files.enter_context, socket.socketpair())
+                fd = theirs.fileno()
+                argv = [sys.executable, "-P", "-m", "lab.standing.keeper", str(fd), name]
+                with theirs, state.open_log(folder) as log:
+                    keeper = capsule.spawn(argv, name=name, keep=state.root(), log=log, fds=[fd], env=env)
             yield keeper, Orders(ours, folder / state.LOG)
     except BaseException:
-        if keeper is not None:
-            capsule.end(keeper)
-        state.clear(folder)
+        with undisturbed():
+            if keeper is not None:
+                capsule.end(keeper)
+            state.clear(folder)
         raise
-    finally:
-        os.close(log)
 
 
 def _build(cluster: Cluster, orders: Orders, progress: Meter) -> None:

@@ -7,6 +7,7 @@ A folder whose keeper is gone and that nobody holds locked is stale, and is remo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,13 +15,14 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from lab.errors import HostError, TopologyError
 from lab.kernel.capsule import Keeper, current, identify
+from lab.kernel.fork import undisturbed
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _RECORD = "lab.json"
@@ -104,70 +106,73 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
     """
     folder = root() / checked_name(name)
     deadline = time.monotonic() + PATIENCE_S
-    while (fd := _lock(folder, create=create, deadline=deadline)) is None:
-        if not create:
-            raise no_lab(name)
-    try:
+    with ExitStack() as held:
+        while not _hold(held, folder, create=create):
+            if time.monotonic() >= deadline:
+                raise HostError(
+                    f"lab {name}: another command is changing or checking it, and does not come to an end",
+                    hint=f"find it: fuser -v {folder}",
+                )
+            time.sleep(_POLL_S)
         yield folder
-    finally:
-        for empty in (folder, folder.parent):
-            with suppress(OSError):
-                empty.rmdir()
-        os.close(fd)
 
 
-def _lock(folder: Path, *, create: bool = False, deadline: float = 0.0) -> int | None:
-    """Return a descriptor that holds the lock of `folder`, or None if it is not there (any more).
+def _hold(held: ExitStack, folder: Path, *, create: bool) -> bool:
+    """Lock `folder` until `held` is closed, if nobody else has locked it; return whether it is ours now.
 
-    Raises `HostError` if somebody else still holds it at the `deadline` (time.monotonic() seconds).
+    A signal must not come in between: it would leave behind a folder that was just made.
     """
-    if create:
-        _make(folder.parent)  # outside of the `try`: if it cannot be made, it will not help to try again
-    try:
+    with undisturbed():
         if create:
-            _check_ours(folder.parent)
-            _make(folder)
-            _check_ours(folder)
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        _wait_for_flock(fd, folder, deadline)
-        if os.path.samestat(os.fstat(fd), folder.lstat()):
-            return fd
-    except FileNotFoundError:
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
+            _make(folder.parent)  # outside of the `try`: if it cannot be made, it will not help to try again
+        try:
+            if create:
+                _check_ours(folder.parent)
+                _make(folder)
+                _check_ours(folder)
+            fd = _lock(folder)
+        except FileNotFoundError:
+            if create:  # somebody who just left has removed it
+                return False
+            raise no_lab(folder.name) from None
+        except BlockingIOError:
+            return False
+        held.callback(_leave, folder, fd)
+        return True
+
+
+def _leave(folder: Path, fd: int) -> None:
+    """Unlock the state folder, which is gone then if it is empty."""
+    for empty in (folder, folder.parent):
+        with suppress(OSError):
+            empty.rmdir()
     os.close(fd)
-    return None
 
 
-def _wait_for_flock(fd: int, folder: Path, deadline: float) -> None:
-    while not _flock(fd):
-        if time.monotonic() >= deadline:
-            raise HostError(
-                f"lab {folder.name}: another command is changing or checking it, and does not come to an end",
-                hint=f"find it: fuser -v {folder}",
-            )
-        time.sleep(_POLL_S)
+def _lock(folder: Path) -> int:
+    """Return a descriptor that holds the lock of `folder`.
 
-
-def _flock(fd: int) -> bool:
-    """Lock `fd` if nobody else has; return whether it is ours now."""
-    try:
+    Raises `FileNotFoundError` if it is not there (any more), `BlockingIOError` if somebody else holds it.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    with ExitStack() as unless_locked:
+        unless_locked.callback(os.close, fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if not os.path.samestat(os.fstat(fd), folder.lstat()):
+            raise FileNotFoundError(errno.ENOENT, "removed, and made anew", str(folder))
+        unless_locked.pop_all()
+    return fd
 
 
-def open_log(folder: Path) -> int:
+@contextmanager
+def open_log(folder: Path) -> Iterator[int]:
     """Open the log of the lab of `folder` for its keeper, and lock it: whoever inherits it keeps the lock."""
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    fcntl.flock(log, fcntl.LOCK_SH)
-    return log
+    try:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        yield log
+    finally:
+        os.close(log)
 
 
 def check_not_held(folder: Path) -> None:
@@ -186,9 +191,12 @@ def _held(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _flock(fd)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     finally:
         os.close(fd)
+    return False
 
 
 def no_lab(name: str) -> TopologyError:
@@ -261,10 +269,8 @@ def standing() -> tuple[Record, ...]:
 def _prune(name: str) -> None:
     """Remove the folder of a lab that does not stand, unless somebody is just working on it."""
     folder = root() / name
-    with suppress(OSError, HostError):
+    with suppress(OSError):
         fd = _lock(folder)
-        if fd is None:
-            return
         try:
             record = read(name)
             if not (record is not None and record.keeper.alive) and not _held(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -9,22 +10,35 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab.kernel import syscalls
+from lab import catalogue
+from lab.cli import process
+from lab.kernel import capsule, join, syscalls
+from lab.standing import session, state
+from lab.standing.meter import silently
 
 from .conftest import ROOT, Invoke, invocation
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DEADLINE_S = 20
 TMP = Path("/tmp")  # noqa: S108 - to see what we leave there
 MOMENTS = 12
 """How many random moments of a building are tried; the seed is in the test's name, so a failure can be repeated."""
+
+LINES = 40
+"""So many lines at least make a lab's state folder and keeper; each is interrupted once."""
 
 
 def _output(*argv: str) -> str:
@@ -37,19 +51,19 @@ SPACES = ("net", "mnt", "pid", "user", "uts", "ipc")
 def namespaces_in_use() -> set[str]:
     """Return the namespaces, as `net:[4026531840]`, of every process that we may look at."""
     found: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
+    for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            found.update(os.readlink(process / "ns" / space) for space in SPACES)
+            found.update(os.readlink(entry / "ns" / space) for space in SPACES)
     return found
 
 
 def namespaces_of(keeper_pid: int) -> set[str]:
     """Return the namespaces that a lab consists of: those of its keeper, and those under its /run/netns."""
-    process = Path(f"/proc/{keeper_pid}")
-    own = {os.readlink(process / "ns" / space) for space in SPACES} - {
+    keeper = Path(f"/proc/{keeper_pid}")
+    own = {os.readlink(keeper / "ns" / space) for space in SPACES} - {
         os.readlink(f"/proc/self/ns/{space}") for space in SPACES
     }
-    return own | {f"net:[{entry.stat().st_ino}]" for entry in (process / "root/run/netns").iterdir()}
+    return own | {f"net:[{entry.stat().st_ino}]" for entry in (keeper / "root/run/netns").iterdir()}
 
 
 def _sysctls() -> dict[str, str]:
@@ -104,11 +118,15 @@ def orphans() -> Iterator[None]:
     syscalls.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
 def _wait_for_all_children() -> None:
     """Wait until no process that came from this test is left; fails at the deadline, with the ones that stay."""
     deadline = time.monotonic() + DEADLINE_S
-    while pids := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        fds = {os.pidfd_open(int(pid)): int(pid) for pid in pids}
+    while pids := _children():
+        fds = {os.pidfd_open(pid): pid for pid in pids}
         ended = select.select(list(fds), [], [], max(0.0, deadline - time.monotonic()))[0]
         for fd, pid in fds.items():
             os.close(fd)
@@ -122,6 +140,7 @@ def test_a_lab_that_came_and_went_leaves_the_host_as_it_was(invoke: Invoke, runt
     before = snapshot(runtime)
     up = json.loads(invoke("lab.up", "nodeport", "--json").stdout)
     assert invoke("lab.check").returncode == 0
+    assert "\nSigBlk:\t0000000000000000\n" in Path(f"/proc/{up['keeper_pid']}/status").read_text()  # SIGTERM ends it
     standing, spaces = snapshot(runtime), namespaces_of(up["keeper_pid"])
     assert len(spaces) >= 5 + 8  # the capsule's own; router, three nodes, client, three pods
     assert invoke("lab.down").returncode == 0
@@ -200,6 +219,49 @@ def test_an_interrupted_building_says_so_and_leaves_nothing(
         assert builder.stderr.read().splitlines() == ["interrupted"]
     assert builder.returncode == 128 + number
     assert list(runtime.iterdir()) == []
+
+
+class _LineInterrupted:
+    """Send ourselves SIGINT at the line of that `number`, counted from 1, that runs in one of the `files`."""
+
+    def __init__(self, number: int, files: frozenset[str]) -> None:
+        self.left = number
+        self.files = files
+        self.pid = os.getpid()  # not our children
+
+    def __enter__(self) -> Self:
+        process.settle()
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _trace(self, frame: FrameType, event: str, _argument: object) -> TraceFunction | None:
+        if frame.f_code.co_filename not in self.files or os.getpid() != self.pid:
+            return None
+        if event == "line":
+            self.left -= 1
+            if not self.left:
+                signal.raise_signal(signal.SIGINT)  # in this thread: what a test runner has besides knows no mask
+        return self._trace
+
+
+@pytest.mark.usefixtures("orphans")
+def test_a_building_interrupted_at_any_line_leaves_nothing(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = frozenset({capsule.__file__, session.__file__, state.__file__})
+    cluster = catalogue.choose("one-node").cluster
+    monkeypatch.setattr(join, "call", lambda *_: signal.raise_signal(signal.SIGINT))  # the last moment: in there
+    for number in itertools.count(1):
+        with suppress(process.Interrupted), _LineInterrupted(number, files) as interruption:
+            session.up(cluster, name="x", source="test", progress=silently)
+        assert not any(map(capsule.identify, _children())), f"interrupted at line {number}, something still runs"
+        _wait_for_all_children()
+        assert list(runtime.iterdir()) == [], f"interrupted at line {number}"
+        if interruption.left > 0:
+            break
+    assert number > LINES
 
 
 def test_two_labs_with_the_same_addresses_stand_side_by_side(invoke: Invoke) -> None:
