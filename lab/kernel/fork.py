@@ -6,8 +6,8 @@ import os
 import select
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from lab.kernel import syscalls
 
@@ -38,11 +38,24 @@ def fork() -> int:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let signals that would interrupt wait until the block has ended."""
+def undisturbed() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let signals that would interrupt wait until the block has ended, or within it until a `with disturbed():`.
+
+    Gives that `disturbed`. Who makes something asks for it first, and says `disturbed` where a `try` sees to the end of
+    what was made: that end is then undisturbed as well.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+    @contextmanager
+    def disturbed() -> Iterator[None]:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
     try:
-        yield
+        yield disturbed
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

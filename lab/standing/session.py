@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -74,11 +74,18 @@ def rows() -> tuple[LabRow, ...]:
 
 
 def up(
-    cluster: Cluster, *, name: str, source: str, notes: Sequence[str] = (), progress: Meter
+    cluster: Cluster,
+    *,
+    name: str,
+    source: str,
+    notes: Sequence[str] = (),
+    progress: Meter,
+    stands: Callable[[], None] = lambda: None,
 ) -> tuple[Standing, bool]:
     """Build the lab `name` and return it when every pod answers; or return it as it stands, and False.
 
-    Raises `LabError`; whatever it is that ends the building, nothing stays behind.
+    `stands` is called when it was built and stands on its own. Raises `LabError`; whatever it is that ends the building
+    before, nothing stays behind.
     """
     if inside := capsule.current():
         raise TopologyError(f"this is the inside of lab {inside!r}: labs are built outside", hint="leave it: exit")
@@ -103,6 +110,7 @@ def up(
             )
             state.write(folder, record)
             orders.give(hold=True)
+            stands()
         return Standing(record), True
 
 
@@ -120,18 +128,20 @@ def passing(
 
     Raises what `up` raises, and `TopologyError` if a lab of that name stands already, which goes on standing.
     """
-    ours = True  # whatever ends `up`, even just behind its end: only one that stood before is somebody else's
+    built: list[str] = []  # known even if `up` is interrupted just behind its end
     try:
-        standing, ours = up(cluster, name=name, source=source, notes=notes, progress=progress)
-        if not ours:
+        standing, _ = up(
+            cluster, name=name, source=source, notes=notes, progress=progress, stands=lambda: built.append(name)
+        )
+        if not built:
             raise TopologyError(
                 f"lab {name!r} stands already; expected another name",
                 hint=f"end it: invoke lab.down --lab {name}; in a program, lab.api.attach gives one that stands",
             )
         yield standing
     finally:
-        if ours and not (stays and stays()):
-            with undisturbed(), suppress(TopologyError):  # it never stood, or the block itself has ended it
+        if built and not (stays and stays()):
+            with undisturbed(), suppress(TopologyError):  # the block itself has ended it
                 down(name)
 
 
@@ -158,21 +168,21 @@ def _new_capsule(folder: Path, name: str) -> Iterator[tuple[capsule.Keeper, Orde
     """Start a keeper; whatever goes wrong while its lab is built ends it and clears the state folder."""
     env = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     keeper = None
-    try:
-        with ExitStack() as open_files:
-            with undisturbed():  # until we know the keeper, who holds the log from now on
-                ours, theirs = map(open_files.enter_context, socket.socketpair())
-                fd = theirs.fileno()
-                argv = [sys.executable, "-P", "-m", "lab.standing.keeper", str(fd), name]
+    with undisturbed() as disturbed:
+        ours, theirs = socket.socketpair()
+        fd = theirs.fileno()
+        argv = [sys.executable, "-P", "-m", "lab.standing.keeper", str(fd), name]
+        try:
+            with ours:
                 with theirs, state.open_log(folder) as log:
                     keeper = capsule.spawn(argv, name=name, keep=state.root(), log=log, fds=[fd], env=env)
-            yield keeper, Orders(ours, folder / state.LOG)
-    except BaseException:
-        with undisturbed():
+                with disturbed():
+                    yield keeper, Orders(ours, folder / state.LOG)
+        except BaseException:
             if keeper is not None:
                 capsule.end(keeper)
             state.clear(folder)
-        raise
+            raise
 
 
 def _build(cluster: Cluster, orders: Orders, progress: Meter) -> None:

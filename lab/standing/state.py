@@ -106,50 +106,47 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
     """
     folder = root() / checked_name(name)
     deadline = time.monotonic() + PATIENCE_S
-    with ExitStack() as held:
-        while not _hold(held, folder, create=create):
-            if time.monotonic() >= deadline:
-                raise HostError(
-                    f"lab {name}: another command is changing or checking it, and does not come to an end",
-                    hint=f"find it: fuser -v {folder}",
-                )
-            time.sleep(_POLL_S)
-        yield folder
-
-
-def _hold(held: ExitStack, folder: Path, *, create: bool) -> bool:
-    """Lock `folder` until `held` is closed, if nobody else has locked it; return whether it is ours now.
-
-    A signal must not come in between: it would leave behind a folder that was just made.
-    """
-    with undisturbed():
-        if create:
-            _make(folder.parent)  # outside of the `try`: if it cannot be made, it will not help to try again
+    with undisturbed() as disturbed:  # a signal must not leave behind a folder that was just made
+        while (fd := _lock(folder, create=create)) is None:
+            with disturbed():
+                if time.monotonic() >= deadline:
+                    raise HostError(
+                        f"lab {name}: another command is changing or checking it, and does not come to an end",
+                        hint=f"find it: fuser -v {folder}",
+                    )
+                time.sleep(_POLL_S)
         try:
-            if create:
-                _check_ours(folder.parent)
-                _make(folder)
-                _check_ours(folder)
-            fd = _lock(folder)
-        except FileNotFoundError:
-            if create:  # somebody who just left has removed it
-                return False
+            with disturbed():
+                yield folder
+        finally:
+            for empty in (folder, folder.parent):
+                with suppress(OSError):
+                    empty.rmdir()
+            os.close(fd)
+
+
+def _lock(folder: Path, *, create: bool) -> int | None:
+    """Return a descriptor that holds the lock of `folder`, or None if somebody else does.
+
+    Raises `TopologyError` if it is not there and is not to be created.
+    """
+    if create:
+        _make(folder.parent)  # outside of the `try`: if it cannot be made, it will not help to try again
+    try:
+        if create:
+            _check_ours(folder.parent)
+            _make(folder)
+            _check_ours(folder)
+        return _lock_now(folder)
+    except FileNotFoundError:
+        if not create:
             raise no_lab(folder.name) from None
-        except BlockingIOError:
-            return False
-        held.callback(_leave, folder, fd)
-        return True
+    except BlockingIOError:
+        pass
+    return None  # or somebody who just left has removed it
 
 
-def _leave(folder: Path, fd: int) -> None:
-    """Unlock the state folder, which is gone then if it is empty."""
-    for empty in (folder, folder.parent):
-        with suppress(OSError):
-            empty.rmdir()
-    os.close(fd)
-
-
-def _lock(folder: Path) -> int:
+def _lock_now(folder: Path) -> int:
     """Return a descriptor that holds the lock of `folder`.
 
     Raises `FileNotFoundError` if it is not there (any more), `BlockingIOError` if somebody else holds it.
@@ -270,7 +267,7 @@ def _prune(name: str) -> None:
     """Remove the folder of a lab that does not stand, unless somebody is just working on it."""
     folder = root() / name
     with suppress(OSError):
-        fd = _lock(folder)
+        fd = _lock_now(folder)
         try:
             record = read(name)
             if not (record is not None and record.keeper.alive) and not _held(folder):

@@ -17,7 +17,7 @@ from invoke import Context
 
 from lab import catalogue, gallery
 from lab.cli.gallery import gallery as task
-from lab.errors import KernelError
+from lab.errors import HostError, KernelError
 from lab.kernel import children
 from lab.standing import session
 
@@ -192,6 +192,21 @@ def test_a_lab_of_the_name_that_stands_already_is_not_taken_for_the_gallerys_own
     tried = gallery.trial("clusterip", "iptables", "mine", lambda: catalogue.choose("clusterip"))
     assert tried.error.startswith("lab 'mine' stands already; expected another name")
     assert [(row.name, row.topology) for row in session.rows()] == [("mine", "hairpin")]
+
+
+def test_a_lab_that_another_command_built_while_we_waited_for_its_lock_is_not_ended(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits_in_vain(*_: object, **__: object) -> None:
+        raise HostError("lab theirs: another command is changing or checking it")
+
+    chosen = catalogue.choose("clusterip")
+    assert invoke("lab.up", "hairpin", "--lab", "theirs").returncode == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "up", waits_in_vain)
+        with pytest.raises(HostError), session.passing(chosen.cluster, name="theirs", source="clusterip"):
+            pass
+    assert [row.name for row in session.rows()] == ["theirs"]
 
 
 def test_a_lab_that_passes_ends_with_its_block_even_by_an_error(runtime: Path) -> None:

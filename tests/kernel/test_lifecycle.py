@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import random
@@ -15,30 +14,22 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from lab import catalogue
-from lab.cli import process
-from lab.kernel import capsule, join, syscalls
-from lab.standing import session, state
-from lab.standing.meter import silently
+from lab.kernel import syscalls
 
 from .conftest import ROOT, Invoke, invocation
+from .interrupted import PR_SET_CHILD_SUBREAPER, children
 
-if TYPE_CHECKING:
-    from _typeshed import TraceFunction
-
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DEADLINE_S = 20
 TMP = Path("/tmp")  # noqa: S108 - to see what we leave there
 MOMENTS = 12
 """How many random moments of a building are tried; the seed is in the test's name, so a failure can be repeated."""
 
-LINES = 40
-"""So many lines at least make a lab's state folder and keeper; each is interrupted once."""
+ALL_LINES_S = 120
+LINES = 100
+"""So many lines at least make a lab and end it; each is interrupted once."""
 
 
 def _output(*argv: str) -> str:
@@ -118,14 +109,10 @@ def orphans() -> Iterator[None]:
     syscalls.prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
-def _children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-
-
 def _wait_for_all_children() -> None:
     """Wait until no process that came from this test is left; fails at the deadline, with the ones that stay."""
     deadline = time.monotonic() + DEADLINE_S
-    while pids := _children():
+    while pids := children():
         fds = {os.pidfd_open(pid): pid for pid in pids}
         ended = select.select(list(fds), [], [], max(0.0, deadline - time.monotonic()))[0]
         for fd, pid in fds.items():
@@ -221,47 +208,14 @@ def test_an_interrupted_building_says_so_and_leaves_nothing(
     assert list(runtime.iterdir()) == []
 
 
-class _LineInterrupted:
-    """Send ourselves SIGINT at the line of that `number`, counted from 1, that runs in one of the `files`."""
-
-    def __init__(self, number: int, files: frozenset[str]) -> None:
-        self.left = number
-        self.files = files
-        self.pid = os.getpid()  # not our children
-
-    def __enter__(self) -> Self:
-        process.settle()
-        sys.settrace(self._trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _trace(self, frame: FrameType, event: str, _argument: object) -> TraceFunction | None:
-        if frame.f_code.co_filename not in self.files or os.getpid() != self.pid:
-            return None
-        if event == "line":
-            self.left -= 1
-            if not self.left:
-                signal.raise_signal(signal.SIGINT)  # in this thread: what a test runner has besides knows no mask
-        return self._trace
-
-
-@pytest.mark.usefixtures("orphans")
-def test_a_building_interrupted_at_any_line_leaves_nothing(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = frozenset({capsule.__file__, session.__file__, state.__file__})
-    cluster = catalogue.choose("one-node").cluster
-    monkeypatch.setattr(join, "call", lambda *_: signal.raise_signal(signal.SIGINT))  # the last moment: in there
-    for number in itertools.count(1):
-        with suppress(process.Interrupted), _LineInterrupted(number, files) as interruption:
-            session.up(cluster, name="x", source="test", progress=silently)
-        assert not any(map(capsule.identify, _children())), f"interrupted at line {number}, something still runs"
-        _wait_for_all_children()
-        assert list(runtime.iterdir()) == [], f"interrupted at line {number}"
-        if interruption.left > 0:
-            break
-    assert number > LINES
+def test_a_lab_that_passes_leaves_nothing_when_any_line_is_interrupted(runtime: Path) -> None:
+    argv = [sys.executable, "-m", "tests.kernel.interrupted"]
+    tried = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=ALL_LINES_S)
+    assert (tried.stderr, tried.returncode) == ("", 0), tried.stdout
+    *wrong, lines = tried.stdout.splitlines()
+    assert wrong == []
+    assert int(lines) > LINES
+    assert list(runtime.iterdir()) == []
 
 
 def test_two_labs_with_the_same_addresses_stand_side_by_side(invoke: Invoke) -> None:
