@@ -54,6 +54,12 @@ def test_what_is_left_behind_is_pruned(folder: Path) -> None:
     assert not folder.parent.exists()
 
 
+def test_the_folder_of_all_folders_goes_when_it_is_empty(folder: Path) -> None:
+    folder.rmdir()  # as a command leaves it that was killed before it could make its own
+    assert state.standing() == ()
+    assert not folder.parent.exists()
+
+
 def test_pruning_spares_a_folder_that_was_made_anew_before_it_was_locked(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

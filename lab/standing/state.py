@@ -260,6 +260,8 @@ def standing() -> tuple[Record, ...]:
     live = tuple(record for name, record in records if record and record.name == name and record.keeper.alive)
     for name in set(names) - {record.name for record in live}:
         _prune(name)
+    with suppress(OSError):  # others are in it; it is empty, too, if a command was killed just when it had made it
+        root().rmdir()
     return live
 
 
@@ -273,7 +275,6 @@ def _prune(name: str) -> None:
             if not (record is not None and record.keeper.alive) and not _held(folder):
                 clear(folder)
                 folder.rmdir()
-                folder.parent.rmdir()
         finally:
             os.close(fd)
 
