@@ -311,7 +311,7 @@ def test_what_was_lost_of_the_evidence_is_said() -> None:
     assert notes[:-1] == (
         "node-1: the kernel had no room for 12 of its reports",
         "3 reports of the kernel's were not kept: there were too many",
-        "node-1: rules of iptables-legacy, if there are any, were not listened to",
+        "node-1: rules of iptables-legacy, if there are any, could not be listened to",
         "node-1: its rules changed while this was traced",
     )
     assert "first packet alone" in notes[-1]

@@ -16,7 +16,7 @@ from lab.journey.story import Story
 from lab.journey.tell import told
 from lab.model.flow import Tuple
 from lab.model.journey import End, Journey, Leg
-from lab.model.trace import Tap
+from lab.model.trace import UNHEARD, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +146,7 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         notes.append(f"{causes.pieces(evidence.left_out)} were not kept: there were too many")
     if evidence.unheard:
         deaf = words.several(sorted(names.get(netns, netns) for netns in evidence.unheard), "and")
-        notes.append(f"{causes.UNHEARD} on {deaf}: the kernel tells one lab.trace or lab.watch alone")
+        notes.append(f"{UNHEARD} on {deaf}: the kernel tells one lab.trace or lab.watch alone")
     notes += [
         f"the rules of {names.get(one.netns, one.netns)} changed meanwhile: their texts may be others'"
         for one in evidence.listings

@@ -51,10 +51,6 @@ _VAGUE: Mapping[str, str] = {
 }
 
 
-UNHEARD = "rules of iptables-legacy, if there are any, could not be listened to"
-"""What is said of places where another trace or watch listened."""
-
-
 def not_seen(evidence: Evidence, netns: str) -> str:
     """Return why the evidence is not whole where a packet ended, "" if it is."""
     if evidence.lost.get(netns):

@@ -9,7 +9,7 @@ from lab import words
 from lab.journey import causes
 from lab.journey.sight import Pass, is_own, last_tuple
 from lab.model.journey import End, Step
-from lab.model.trace import Tap
+from lab.model.trace import UNHEARD, Tap
 
 if TYPE_CHECKING:
     from lab.journey.story import Story
@@ -62,7 +62,7 @@ def _lost(story: Story, *, answered: bool) -> End:
     elif beyond:
         why = f"last seen {_where(story)}; nobody looked where it went from there"
     elif last.netns in story.evidence.unheard:
-        why = f"{_seen_last(story)}; {causes.UNHEARD} there"
+        why = f"{_seen_last(story)}; {UNHEARD} there"
     else:
         return End(kind="lost", node=node, why=f"{_seen_last(story)}; no rule was seen to drop it", observed=False)
     return End(kind="unknown", node=node, why=why, observed=False)

@@ -17,7 +17,7 @@ from lab.model.address import Family, family_of
 from lab.model.journey import whose
 from lab.model.netfilter import Unknown
 from lab.model.predicted import Compared, Visit
-from lab.model.trace import OWN_TABLE, Evidence
+from lab.model.trace import OWN_TABLE, UNHEARD, Evidence
 from lab.model.walk import Packet, Vantage
 from lab.parse import saved_rules
 from lab.proxy.walk import explain
@@ -210,6 +210,6 @@ def _gaps(evidence: Evidence) -> Iterator[str]:
     if evidence.left_out:
         yield f"{words.count(evidence.left_out, 'report')} of the kernel's were not kept: there were too many"
     for netns in sorted(evidence.unheard):
-        yield f"{evidence.places.get(netns, netns)}: rules of iptables-legacy, if there are any, were not listened to"
+        yield f"{evidence.places.get(netns, netns)}: {UNHEARD}"
     for netns in sorted({listing.netns for listing in evidence.listings if not listing.steady}):
         yield f"{evidence.places.get(netns, netns)}: its rules changed while this was traced"

@@ -12,6 +12,9 @@ from lab.model.packet import Packet
 from lab.model.request import Reply, Request
 
 Tool = Literal["iptables-nft", "iptables-legacy", "nft"]
+UNHEARD = "rules of iptables-legacy, if there are any, could not be listened to"
+"""What is said of places where another trace or watch listened."""
+
 OWN_TABLE = "hairpin-trace"
 """The table of ours that asks for trace events, and whose chains show a packet before and behind each hook's others.
 

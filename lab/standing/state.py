@@ -126,7 +126,7 @@ def locked(name: str, *, create: bool = False) -> Iterator[Path]:
 
 
 def _lock(folder: Path, *, create: bool) -> int | None:
-    """Return a descriptor that holds the lock of `folder`, or None if somebody else does.
+    """Return a descriptor that holds the lock of `folder`, or None if it is to be tried again: somebody else is at it.
 
     Raises `TopologyError` if it is not there and is not to be created.
     """
@@ -139,11 +139,11 @@ def _lock(folder: Path, *, create: bool) -> int | None:
             _check_ours(folder)
         return _lock_now(folder)
     except FileNotFoundError:
-        if not create:
+        if not create:  # otherwise somebody who just left has removed it
             raise no_lab(folder.name) from None
     except BlockingIOError:
         pass
-    return None  # or somebody who just left has removed it
+    return None
 
 
 def _lock_now(folder: Path) -> int:
